@@ -187,7 +187,7 @@ def check_members() -> Figures:
     refresh_everybody(at)
     verdicts = verification.verify(Segment.objects.all())
     for verdict in verdicts:
-        if verdict.skipped or not verdict.is_right:
+        if verdict.skipped or not verdict.is_correct:
             raise SystemExit(f"{verdict.segment.slug} is not right: {verdict}")
     members = sum(verdict.compared for verdict in verdicts)
     harness.log(f"All members are right: {members:,} of {len(verdicts)} segments compared with the records")

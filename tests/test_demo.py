@@ -58,7 +58,7 @@ def test_the_demo_prints_every_ready_to_use_segment_with_its_size(capsys: pytest
         ("waiting", "left", "time"),
     } <= came_and_went
     assert ("repeat", "left", "activity") not in came_and_went
-    assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
+    assert all(verdict.is_correct for verdict in verification.verify(Segment.objects.all()))
 
 
 def test_a_second_run_uses_the_existing_shop(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,11 +47,11 @@ def test_an_import_its_facts_and_its_refresh_are_processed_in_smaller_batches(se
 
     told = [one["sql"] for one in ran if one["sql"]]
     assert done.counts == (MANY, MANY, 0, 0)
-    assert any("INSERT INTO looked_at" in sql for sql in told)
+    assert any("INSERT INTO evaluation_batch" in sql for sql in told)
     assert sum(sql.startswith("INSERT INTO facts_selected") for sql in told) > 1 + MANY // 1_000
     assert Order.objects.count() == Facts.objects.filter(order_count=1).count() == MANY
     assert {one.slug: one.size for one in Segment.objects.all()} == {"buyers": MANY, "rich": MANY // 2}
-    assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
+    assert all(verdict.is_correct for verdict in verification.verify(Segment.objects.all()))
 
 
 def test_messages_are_processed_in_smaller_batches(settings) -> None:

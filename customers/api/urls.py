@@ -7,10 +7,12 @@ import core.http.path_converters  # noqa: F401 — names "id"
 from . import views
 
 urlpatterns = [
-    path("customers/", views.CustomerList.as_view(), name="api-customers"),
-    path("customers/<id:customer_id>/export/", views.CustomerExport.as_view(), name="api-customer-export"),
-    path("orders/", views.Orders.as_view(), name="api-orders"),
-    path("events/", views.Events.as_view(), name="api-events"),
+    path("customers/", views.CustomerListView.as_view(), name="api-customers"),
+    path(
+        "customers/<id:customer_id>/export/", views.CustomerExportView.as_view(), name="api-customer-export"
+    ),
+    path("orders/", views.OrdersView.as_view(), name="api-orders"),
+    path("events/", views.EventsView.as_view(), name="api-events"),
     # Last, as an id may hold slashes.
-    path("customers/<id:customer_id>/", views.CustomerDetail.as_view(), name="api-customer"),
+    path("customers/<id:customer_id>/", views.CustomerDetailView.as_view(), name="api-customer"),
 ]

@@ -108,7 +108,7 @@ def _object_result(result: ingest.IngestResult, index: int) -> dict[str, Any]:
     return entry
 
 
-class CustomerList(IngestView, ListAPIView):
+class CustomerListView(IngestView, ListAPIView):
     """The shop's customers."""
 
     kind = CUSTOMERS
@@ -137,7 +137,7 @@ class CustomerList(IngestView, ListAPIView):
         return self.ingest_request(request)
 
 
-class Orders(IngestView):
+class OrdersView(IngestView):
     """The shop's orders."""
 
     kind = ORDERS
@@ -154,7 +154,7 @@ class Orders(IngestView):
         return self.ingest_request(request)
 
 
-class Events(IngestView):
+class EventsView(IngestView):
     """What customers did."""
 
     kind = EVENTS
@@ -170,7 +170,7 @@ class Events(IngestView):
         return self.ingest_request(request)
 
 
-class CustomerDetail(APIView):
+class CustomerDetailView(APIView):
     """One customer."""
 
     def get_permissions(self) -> list[BasePermission]:
@@ -214,7 +214,7 @@ class CustomerDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class CustomerExport(APIView):
+class CustomerExportView(APIView):
     """All data about one customer."""
 
     permission_classes = [CanExport]

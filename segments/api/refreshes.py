@@ -62,6 +62,9 @@ class RefreshSerializer(serializers.ModelSerializer[Refresh]):
         help_text="The instant as of which the members are right. Null while the refresh is queued."
     )
     started_at = serializers.SerializerMethodField(help_text="Null while the refresh is queued.")
+    looked_at = serializers.IntegerField(
+        source="evaluated", read_only=True, help_text=Refresh._meta.get_field("evaluated").help_text
+    )
     error = serializers.CharField(help_text="What went wrong. Empty if nothing did.")
     results = RefreshResultSerializer(
         many=True,

@@ -38,7 +38,7 @@ def _export(customer: Customer) -> dict[str, Any]:
 def _erase(customers: Sequence[int], at: datetime) -> None:
     verification.delete_examples(customers)
     erase_members(customers, at)
-    outbox.forget_customers(customers)
+    outbox.erase_customers(customers)
 
 
 def _lock() -> None:

@@ -15,7 +15,7 @@ ERASED_ID_RETENTION = timedelta(days=30)
 DELETION_BATCH_SIZE = 10_000
 
 
-def delete_old_refreshes(now: datetime) -> int:
+def delete_old_refreshes(at: datetime) -> int:
     """Delete refreshes without results after a day, failed ones after a month. Return how many.
 
     A refresh that is still queued after a day is deleted, since its task was lost. Refreshes with results are kept as
@@ -25,20 +25,20 @@ def delete_old_refreshes(now: datetime) -> int:
         ~Exists(RefreshResult.objects.filter(refresh=OuterRef("pk"))),
         ~Exists(Segment.objects.filter(refresh=OuterRef("pk"))),
     ).order_by()
-    done = old.filter(state=Refresh.State.DONE, started_at__lt=now - EMPTY_REFRESH_RETENTION)
-    queued = old.filter(state=Refresh.State.QUEUED, started_at__lt=now - EMPTY_REFRESH_RETENTION)
-    failed = old.filter(state=Refresh.State.FAILED, started_at__lt=now - FAILED_REFRESH_RETENTION)
+    done = old.filter(state=Refresh.State.DONE, started_at__lt=at - EMPTY_REFRESH_RETENTION)
+    queued = old.filter(state=Refresh.State.QUEUED, started_at__lt=at - EMPTY_REFRESH_RETENTION)
+    failed = old.filter(state=Refresh.State.FAILED, started_at__lt=at - FAILED_REFRESH_RETENTION)
     return sum(rows.delete()[0] for rows in (done, queued, failed))
 
 
-def delete_erased_ids(now: datetime) -> int:
+def delete_erased_ids(at: datetime) -> int:
     """Remove the ids of customers erased a month ago from the log; return from how many changes."""
-    return deletion.delete_erased_ids(now - ERASED_ID_RETENTION)
+    return deletion.delete_erased_ids(at - ERASED_ID_RETENTION)
 
 
-def delete_old_changes(now: datetime) -> int:
+def delete_old_changes(at: datetime) -> int:
     """Delete changes older than CHANGES_KEPT_FOR, in batches. Return how many. The daily counts are kept."""
-    before = now - timedelta(days=settings.CHANGES_KEPT_FOR)
+    before = at - timedelta(days=settings.CHANGES_KEPT_FOR)
     deleted = 0
     for segment in Segment.objects.values_list("pk", flat=True):
         while count := deletion.delete_oldest_changes(segment, before, DELETION_BATCH_SIZE):
@@ -46,6 +46,6 @@ def delete_old_changes(now: datetime) -> int:
     return deleted
 
 
-def delete_old_webhook_messages(now: datetime) -> int:
+def delete_old_webhook_messages(at: datetime) -> int:
     """Delete finished messages and their attempts after WEBHOOK_LOG_KEPT_FOR days. Return how many."""
-    return outbox.forget_old_messages(now - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))
+    return outbox.delete_old_messages(at - timedelta(days=settings.WEBHOOK_LOG_KEPT_FOR))

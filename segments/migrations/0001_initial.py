@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
                 ('heartbeat_at', models.DateTimeField(blank=True, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('touched', models.PositiveBigIntegerField(default=0, help_text='Customers about whom something was recorded.')),
-                ('looked_at', models.PositiveBigIntegerField(default=0, help_text='Customers who were evaluated. The others could not have changed.')),
+                ('evaluated', models.PositiveBigIntegerField(default=0, help_text='Customers who were evaluated. The others could not have changed.')),
                 ('statistics', models.JSONField(blank=True, default=dict, help_text='The population statistics at that instant, by name.')),
                 ('statistics_from', models.DateTimeField(blank=True, help_text='The instant of the oldest of these statistics.', null=True)),
                 ('buyers_version', models.BigIntegerField(default=0, help_text="The version of the buyers' orders that the statistics were computed from.")),

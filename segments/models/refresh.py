@@ -38,7 +38,7 @@ class Refresh(models.Model):
     touched = models.PositiveBigIntegerField(
         default=0, help_text="Customers about whom something was recorded."
     )
-    looked_at = models.PositiveBigIntegerField(
+    evaluated = models.PositiveBigIntegerField(
         default=0, help_text="Customers who were evaluated. The others could not have changed."
     )
     statistics = models.JSONField(

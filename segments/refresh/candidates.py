@@ -30,19 +30,19 @@ class Candidates:
 def find_candidates(plan: RefreshPlan) -> Candidates:
     """Fill the table with the candidates of the plan's incremental segments.
 
-    The queue of touched customers is emptied if the plan takes it, and only read otherwise.
+    The queue of touched customers is emptied if the plan says so, and only read otherwise.
     """
     create_table()
-    take = touched_customers.move_touched if plan.takes_queue else touched_customers.copy_touched
-    touched = take(CANDIDATES)
-    named = sum(
+    fill = touched_customers.move_touched if plan.empties_queue else touched_customers.copy_touched
+    touched = fill(CANDIDATES)
+    added = sum(
         add_candidates(query)
         for refresh, segments in _by_last_refresh(plan)
         for query in compile_rules(segments).may_flip(
             _former_context(refresh, segments, plan.context), plan.context
         )
     )
-    return Candidates(touched + named, touched)
+    return Candidates(touched + added, touched)
 
 
 def add_candidates(customers: Query) -> int:
@@ -75,9 +75,9 @@ def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segm
 
 
 def _former_context(
-    refresh: Refresh, segments: Sequence[Segment], now: EvaluationContext
+    refresh: Refresh, segments: Sequence[Segment], context: EvaluationContext
 ) -> EvaluationContext:
     """Return the context in which the former refresh evaluated the segments."""
     return EvaluationContext(
-        segments[0].refreshed_at, now.zone, statistics=PopulationStatistics(refresh.statistics)
+        segments[0].refreshed_at, context.zone, statistics=PopulationStatistics(refresh.statistics)
     )

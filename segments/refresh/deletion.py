@@ -32,7 +32,7 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
         return
     at = max(at, Segment.objects.aggregate(latest=Max("refreshed_at"))["latest"] or at)
     run = Refresh.objects.create(at=at, started_at=at, finished_at=at, state=Refresh.State.DONE)
-    newest = Change.objects.latest_id()
+    latest_id = Change.objects.latest_id()
     Change.objects.bulk_create(
         Change(
             segment_id=segment,
@@ -44,7 +44,7 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
         )
         for segment, public_id, _ in members
     )
-    count_by_day(at, after=newest)
+    count_by_day(at, after=latest_id)
     Membership.objects.filter(customer__in=customers).delete()
     left = Counter(segment for segment, _, _ in members)
     known = Counter(segment for segment, _, is_known in members if is_known)
@@ -63,7 +63,7 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
 
 
 def _anonymize_changes(customers: Sequence[int]) -> None:
-    """Remove ids from the log, except from the last leaving of each segment, for ``delete_erased_ids``."""
+    """Remove ids from the log, except from the last exit of each segment, for ``delete_erased_ids``."""
     changes = Change.objects.filter(customer__in=customers)
     latest = (
         changes.order_by()
@@ -71,8 +71,8 @@ def _anonymize_changes(customers: Sequence[int]) -> None:
         .annotate(latest=Max("pk"))
         .values_list("latest", flat=True)
     )
-    leavings = Change.objects.filter(pk__in=list(latest), change=Change.Kind.LEFT)
-    leavings.update(customer=None)
+    exits = Change.objects.filter(pk__in=list(latest), change=Change.Kind.LEFT)
+    exits.update(customer=None)
     changes.update(customer=None, public_id="")
 
 
@@ -89,11 +89,11 @@ def delete_erased_ids(before: datetime) -> int:
         return named.update(public_id="")
 
 
-def delete_oldest_changes(segment: int, before: datetime, most: int) -> int:
-    """Delete the oldest changes of a segment from before an instant, at most ``most``. Return how many."""
+def delete_oldest_changes(segment: int, before: datetime, limit: int) -> int:
+    """Delete the oldest changes of a segment from before an instant, at most ``limit``. Return how many."""
     with transaction.atomic():
         lock_members()  # an erasure, which takes this lock too, writes to the same rows
-        oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:most]
+        oldest = Change.objects.filter(segment=segment).order_by("pk").values_list("pk", "at")[:limit]
         old = [change for change, _ in takewhile(lambda row: row[1] < before, oldest)]
         if old:
             Change.objects.filter(segment=segment, pk__lte=old[-1]).delete()

@@ -96,12 +96,12 @@ class RefreshPass:
         self.run = run
         self.plan = plan_refresh(keys, at, full=full)
         self.outcomes = [Outcome(segment, error=error) for segment, error in self.plan.invalid]
-        self.moved: set[int] = set()  # segments with changes
+        self.changed_segments: set[int] = set()
 
     def execute(self) -> list[Outcome]:
         """Run the steps; return the outcome of each segment."""
         found = candidates.find_candidates(self.plan)
-        self.looked_at, self.run.touched = found.count, found.touched
+        self.candidate_count, self.run.touched = found.count, found.touched
         for batch in self.plan.for_candidates(found.count).batches():
             self.outcomes += self._refresh_batch(batch)
         self._finish()
@@ -124,9 +124,9 @@ class RefreshPass:
         is_full, context = batch[0].is_full, self.plan.context
         compiled = compile_rules(segments)
         differing = 0
-        if is_full or self.looked_at:
-            among = "" if is_full else candidates.CANDIDATES
-            differing = differences.evaluate(segments, compiled, context, among)
+        if is_full or self.candidate_count:
+            table = "" if is_full else candidates.CANDIDATES
+            differing = differences.evaluate(segments, compiled, context, table)
         edited = _lock_segments(segments)
         if edited:  # their next refresh evaluates the new rule
             return self._refresh_batch([planned for planned in batch if planned.segment.pk not in edited])
@@ -134,8 +134,10 @@ class RefreshPass:
             return write.unchanged_outcomes(segments)
         written = self._explain(batch, compiled)
         outcomes = write.write_differences(self.run, self.plan.at, written)
-        self.moved |= {outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left}
-        self._note_moved_customers(segments)
+        self.changed_segments |= {
+            outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left
+        }
+        self._add_changed_customers(segments)
         return outcomes
 
     def _explain(self, batch: Sequence[PlannedSegment], compiled: CompiledRules) -> list[WrittenSegment]:
@@ -144,11 +146,13 @@ class RefreshPass:
             self._with_causes(planned, needed)
             for planned, needed in zip(batch, compiled.statistics, strict=True)
         ]
-        if any(one.statistics_moved for one in written):
+        if any(entry.statistics_changed for entry in written):
             context, previous = self.plan.context, self.plan.previous
             former = PopulationStatistics(context.statistics | (previous.statistics if previous else {}))
-            unmoved = EvaluationContext(context.at, context.zone, context.facts, former)
-            differences.add_answers_with_former_statistics(compiled.table_answers_sql("differences", unmoved))
+            former_context = EvaluationContext(context.at, context.zone, context.facts, former)
+            differences.add_answers_with_former_statistics(
+                compiled.table_answers_sql("differences", former_context)
+            )
         return written
 
     def _with_causes(self, planned: PlannedSegment, statistics: Sequence[Statistic]) -> WrittenSegment:
@@ -164,20 +168,23 @@ class RefreshPass:
             cause,
             since=_activity_since(segment),
             referred=frozenset(
-                one.pk for one in self.plan.selected if one.slug in referred and one.pk in self.moved
+                segment.pk
+                for segment in self.plan.selected
+                if segment.slug in referred and segment.pk in self.changed_segments
             ),
-            statistics_moved=any(
-                former.get(one.name) != self.plan.context.statistics.get(one.name) for one in statistics
+            statistics_changed=any(
+                former.get(statistic.name) != self.plan.context.statistics.get(statistic.name)
+                for statistic in statistics
             ),
         )
 
-    def _note_moved_customers(self, segments: Sequence[Segment]) -> None:
+    def _add_changed_customers(self, segments: Sequence[Segment]) -> None:
         """Make customers who entered or left candidates for the segments that refer to these."""
-        self.looked_at += candidates.add_candidates(differences.MOVED_CUSTOMERS_SQL)
-        if not self.plan.takes_queue and any(
+        self.candidate_count += candidates.add_candidates(differences.CHANGED_CUSTOMERS_SQL)
+        if not self.plan.empties_queue and any(
             references.referring_segments(segment.slug) for segment in segments
         ):
-            touched_customers.touch_customers(differences.MOVED_CUSTOMERS_SQL, recorded=False)
+            touched_customers.touch_customers(differences.CHANGED_CUSTOMERS_SQL, recorded=False)
 
     def _finish(self) -> None:
         plan, run = self.plan, self.run
@@ -185,13 +192,13 @@ class RefreshPass:
         failed = [outcome for outcome in self.outcomes if outcome.error]
         for outcome in failed:
             _schedule_retry(outcome, plan.at)
-        answered = {outcome.segment.pk for outcome in self.outcomes}
-        behind = [one.pk for one in (*plan.others, *plan.selected) if one.pk not in answered]
+        evaluated = {outcome.segment.pk for outcome in self.outcomes}
+        behind = [segment.pk for segment in (*plan.others, *plan.selected) if segment.pk not in evaluated]
         if (
-            plan.takes_queue and behind
+            plan.empties_queue and behind
         ):  # the queue is empty now, and these segments have not evaluated its customers
             Segment.objects.filter(pk__in=behind).update(is_incremental=False)
-        run.at, run.looked_at, run.time_zone = plan.at, self.looked_at, plan.context.zone.key
+        run.at, run.evaluated, run.time_zone = plan.at, self.candidate_count, plan.context.zone.key
         run.statistics, run.statistics_from = (
             dict(plan.context.statistics),
             plan.statistics_source.computed_at,
@@ -205,9 +212,11 @@ class RefreshPass:
 
 def _lock_segments(segments: Sequence[Segment]) -> set[int]:
     """Lock the segments until the transaction ends; return the keys of those that were edited or deleted meanwhile."""
-    rows = Segment.objects.select_for_update().filter(pk__in=[one.pk for one in segments]).order_by("pk")
+    rows = (
+        Segment.objects.select_for_update().filter(pk__in=[segment.pk for segment in segments]).order_by("pk")
+    )
     versions = dict(rows.values_list("pk", "version"))
-    return {one.pk for one in segments if versions.get(one.pk) != one.version}
+    return {segment.pk for segment in segments if versions.get(segment.pk) != segment.version}
 
 
 def _activity_since(segment: Segment) -> datetime | None:

@@ -43,9 +43,9 @@ class RefreshPlan:
     """What a refresh evaluates.
 
     ``selected`` are all segments to refresh. Those whose rule is invalid are in ``invalid`` with the error, the rest in
-    ``planned``. ``others`` are incremental segments that are not refreshed. ``takes_queue`` tells whether the queue of
-    touched customers is emptied, which needs that no other active segment still needs it. ``previous`` is the refresh
-    with the former statistics.
+    ``planned``. ``others`` are incremental segments that are not refreshed. ``empties_queue`` tells whether this
+    refresh empties the queue of touched customers, which needs that no other active segment still needs it.
+    ``previous`` is the refresh with the former statistics.
     """
 
     context: EvaluationContext
@@ -53,7 +53,7 @@ class RefreshPlan:
     planned: tuple[PlannedSegment, ...]
     invalid: tuple[tuple[Segment, str], ...]
     others: tuple[Segment, ...]
-    takes_queue: bool
+    empties_queue: bool
     customers: int
     previous: Refresh | None
     statistics_source: StatisticsSource
@@ -67,18 +67,18 @@ class RefreshPlan:
         """Return the plan for this number of candidates: a full one if they are a large share of the customers."""
         if count <= FULL_REFRESH_SHARE * self.customers:
             return self
-        return replace(self, planned=tuple(replace(one, is_full=True) for one in self.planned))
+        return replace(self, planned=tuple(replace(planned, is_full=True) for planned in self.planned))
 
     def batches(self) -> Iterable[Sequence[PlannedSegment]]:
         """Yield batches of segments, one for each statement. A segment comes after those it refers to."""
         levels = references.reference_levels(
-            self.planned, lambda one: one.segment.slug, lambda one: one.rule.references()
+            self.planned, lambda planned: planned.segment.slug, lambda planned: planned.rule.references()
         )
         for level in levels:
             for is_full in (True, False):
-                alike = [one for one in level if one.is_full == is_full]
-                for start in range(0, len(alike), MAX_RULES_PER_STATEMENT):
-                    yield alike[start : start + MAX_RULES_PER_STATEMENT]
+                same_mode = [planned for planned in level if planned.is_full == is_full]
+                for start in range(0, len(same_mode), MAX_RULES_PER_STATEMENT):
+                    yield same_mode[start : start + MAX_RULES_PER_STATEMENT]
 
 
 def plan_refresh(
@@ -91,13 +91,13 @@ def plan_refresh(
     """
     totals = Totals.objects.first()
     dynamic = list(Segment.objects.filter(kind=Segment.Kind.DYNAMIC).select_related("refresh").order_by("pk"))
-    selected = [one for one in dynamic if (one.is_active if keys is None else one.pk in keys)]
-    instant = at or _present_instant(totals, selected)
+    selected = [segment for segment in dynamic if (segment.is_active if keys is None else segment.pk in keys)]
+    instant = at or _default_instant(totals, selected)
     _check_not_too_early(selected, instant)
     if keys is None and at is None and not full:
-        selected = [one for one in selected if not (one.retry_at and instant < one.retry_at)]
-    others = [one for one in dynamic if one.is_incremental and one not in selected]
-    takes_queue = not any(one.is_active for one in others)
+        selected = [segment for segment in selected if not (segment.retry_at and instant < segment.retry_at)]
+    others = [segment for segment in dynamic if segment.is_incremental and segment not in selected]
+    empties_queue = not any(segment.is_active for segment in others)
     relation = relations.prepare_relation(instant, totals.updated_until if totals else None)
     context = EvaluationContext(instant, shop_zone(), relation, PopulationStatistics())
     rules, invalid = _parse_rules(selected)
@@ -106,25 +106,25 @@ def plan_refresh(
         context=context,
         selected=tuple(selected),
         planned=tuple(
-            PlannedSegment(one, rule, full or not (takes_queue and _is_incremental(one, context)))
-            for one, rule in rules
+            PlannedSegment(segment, rule, full or not (empties_queue and _is_incremental(segment, context)))
+            for segment, rule in rules
         ),
         invalid=tuple(invalid),
         others=tuple(others),
-        takes_queue=takes_queue,
+        empties_queue=empties_queue,
         customers=totals.customers if totals else 0,
         previous=previous,
         statistics_source=_reuse_statistics(context, previous, totals, [rule for _, rule in rules]),
     )
 
 
-def _present_instant(totals: Totals | None, segments: Sequence[Segment]) -> datetime:
+def _default_instant(totals: Totals | None, segments: Sequence[Segment]) -> datetime:
     """Return the present instant, or the latest instant of the stored facts and members."""
-    settled = [totals.updated_until] if totals else []
-    known = [*settled, *(one.refreshed_at for one in segments if one.refreshed_at)]
-    now = max([datetime.now(UTC), *known])
+    facts_instant = [totals.updated_until] if totals else []
+    reached = [*facts_instant, *(segment.refreshed_at for segment in segments if segment.refreshed_at)]
+    now = max([datetime.now(UTC), *reached])
     # Records that came due since the facts were updated are left to the next refresh.
-    return max(known) if known and update.has_records_due(now) else now
+    return max(reached) if reached and update.has_records_due(now) else now
 
 
 def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:
@@ -161,7 +161,7 @@ def _is_incremental(segment: Segment, context: EvaluationContext) -> bool:
 
 def _latest_refresh(segments: Iterable[Segment]) -> Refresh | None:
     return max(
-        (one.refresh for one in segments if one.refresh),
+        (segment.refresh for segment in segments if segment.refresh),
         key=lambda refresh: (
             refresh.at,
             refresh.pk,
@@ -178,13 +178,13 @@ def _reuse_statistics(
     source = StatisticsSource(context.at, version)
     if previous is None or context.facts != "facts":
         return source
-    same = previous.buyers_version == version
+    is_unchanged = previous.buyers_version == version
     since = previous.statistics_from
     is_young = since is not None and context.at - since < timedelta(seconds=settings.FIGURES_MAX_AGE)
-    for statistic in _statistics_of(rules):
+    for statistic in _needed_statistics(rules):
         if statistic.name not in previous.statistics:
             continue
-        if same and not statistic.changes_with_time:
+        if is_unchanged and not statistic.changes_with_time:
             context.statistics[statistic.name] = previous.statistics[statistic.name]
         elif since is not None and is_young and not statistic.is_from_totals:
             context.statistics[statistic.name] = previous.statistics[statistic.name]
@@ -192,7 +192,7 @@ def _reuse_statistics(
     return source
 
 
-def _statistics_of(rules: Iterable[Rule]) -> Iterable[Statistic]:
+def _needed_statistics(rules: Iterable[Rule]) -> Iterable[Statistic]:
     for rule in rules:
         for condition in rule.conditions():
             yield from condition.statistics()

@@ -14,12 +14,12 @@ class BrokerUnavailable(Exception):
     """Redis does not answer, so no worker can be reached."""
 
 
-def request_refresh(segment: Segment, now: datetime) -> Refresh:
+def request_refresh(segment: Segment, at: datetime) -> Refresh:
     """Queue a refresh of one segment, or return the one that waits already. Raises BrokerUnavailable.
 
     Call it outside transactions, since a worker sees only committed rows.
     """
-    run, is_new = _get_or_create(segment, now)
+    run, is_new = _get_or_create(segment, at)
     is_first = redis.set_marker(f"segments:refresh-{run.pk}-waits")
     try:
         # A refresh that waits already is sent again now and then, in case its message was lost.
@@ -32,14 +32,14 @@ def request_refresh(segment: Segment, now: datetime) -> Refresh:
     return run
 
 
-def _get_or_create(segment: Segment, now: datetime) -> tuple[Refresh, bool]:
+def _get_or_create(segment: Segment, at: datetime) -> tuple[Refresh, bool]:
     """Return the queued refresh, and whether it is new."""
     waiting = Refresh.objects.filter(segment=segment, state=Refresh.State.QUEUED)
     while not (run := waiting.first()):
         try:
             with transaction.atomic():
                 run = Refresh.objects.create(
-                    segment=segment, state=Refresh.State.QUEUED, at=now, started_at=now
+                    segment=segment, state=Refresh.State.QUEUED, at=at, started_at=at
                 )
                 return run, True
         except IntegrityError:

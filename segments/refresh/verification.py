@@ -39,7 +39,7 @@ class Verdict:
     skipped: str = ""
 
     @property
-    def is_right(self) -> bool:
+    def is_correct(self) -> bool:
         return not (self.missing_count or self.extra_count or self.wrong_size)
 
 
@@ -62,15 +62,15 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
             waiting = _waiting_q()
             count = Customer.objects.filter(Q(merged_into=None) | Q(memberships__isnull=False), waiting)
             waiting_count = count.distinct().count()
-        for (at, refresh), together in by_instant.items():
+        for (at, refresh), group in by_instant.items():
             context = context_from_records(at, PopulationStatistics(refresh.statistics))
-            verdicts += [_compare(segment, context, waiting, waiting_count) for segment in together]
+            verdicts += [_compare(segment, context, waiting, waiting_count) for segment in group]
     return sorted(verdicts, key=lambda verdict: verdict.segment.slug)
 
 
-def verify_all(now: datetime) -> list[Verdict]:
+def verify_all(at: datetime) -> list[Verdict]:
     """Verify all segments, and store the results for staff."""
-    run = Verification.objects.create(started_at=now)
+    run = Verification.objects.create(started_at=at)
     try:
         verdicts = verify(Segment.objects.all())
     except Exception as error:
@@ -81,9 +81,9 @@ def verify_all(now: datetime) -> list[Verdict]:
     run.finished_at = datetime.now(UTC)
     run.segments, run.members = len(compared), sum(verdict.compared for verdict in compared)
     run.waiting = max((verdict.waiting for verdict in compared), default=0)
-    run.differing = sum(not verdict.is_right for verdict in compared)
+    run.differing = sum(not verdict.is_correct for verdict in compared)
     run.details = [
-        _verdict_details(verdict) for verdict in verdicts if verdict.skipped or not verdict.is_right
+        _verdict_details(verdict) for verdict in verdicts if verdict.skipped or not verdict.is_correct
     ]
     run.save()
     return verdicts
@@ -96,7 +96,7 @@ def delete_examples(customers: Sequence[int]) -> None:
         details = [
             detail
             | {
-                name: [one for one in detail[name] if one not in public_ids]
+                name: [public_id for public_id in detail[name] if public_id not in public_ids]
                 for name in ("missing", "extra")
                 if name in detail
             }
@@ -157,7 +157,7 @@ def _compare(segment: Segment, context: EvaluationContext, waiting: Q, waiting_c
         wrong_size="" if size == segment.size else f"the size says {segment.size}, the members are {size}",
     )
     if (
-        verdict.is_right
+        verdict.is_correct
         and not verdict.compared
         and not existing_customers(context).exclude(waiting).exists()
     ):

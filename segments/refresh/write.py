@@ -45,14 +45,14 @@ class WrittenSegment:
     ``cause`` is the cause of all changes, if set. Otherwise the cause of a change is the first of these: activity, if
     the customer was touched or has a record dated after ``since``, the instant of the last refresh (it was dated
     ahead, or the segment missed the touch); the cause of a change of a segment in ``referred``; population, if
-    ``statistics_moved``; time.
+    ``statistics_changed``; time.
     """
 
     segment: Segment
     cause: str = ""
     since: datetime | None = None
     referred: frozenset[int] = frozenset()
-    statistics_moved: bool = False
+    statistics_changed: bool = False
 
 
 def lock_members() -> None:
@@ -66,14 +66,12 @@ def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegme
     The position of a segment in ``written`` is that of its bit.
     """
     segments = _segments_cte(written)
-    newest = Change.objects.latest_id()
+    latest_id = Change.objects.latest_id()
     _append_changes(run, at, written, segments)
-    count_by_day(at, after=newest)
+    count_by_day(at, after=latest_id)
     counts = _count_differences(segments)
     _write_members(at, segments, counts)
-    return [
-        _outcome(one.segment, *(counts.get(one.segment.pk) or MemberCounts()).of_outcome()) for one in written
-    ]
+    return [_outcome(entry.segment, counts.get(entry.segment.pk) or MemberCounts()) for entry in written]
 
 
 @dataclass(frozen=True)
@@ -88,16 +86,14 @@ class MemberCounts:
     known: int = 0
     changed_known: int = 0
 
-    def of_outcome(self) -> tuple[int, int, int]:
-        return self.entered, self.left, self.known
-
 
 def _segments_cte(written: Sequence[WrittenSegment]) -> str:
     rows = ", ".join(
-        f"({one.segment.pk}, {1 << place}, '{one.cause}', {_moment_or_null(one.since)}, {int(one.statistics_moved)})"
-        for place, one in enumerate(written)
+        f"({entry.segment.pk}, {1 << place}, '{entry.cause}', {_moment_or_null(entry.since)},"
+        f" {int(entry.statistics_changed)})"
+        for place, entry in enumerate(written)
     )
-    return f"WITH written (segment_id, bit, cause, since, moved) AS (VALUES {rows})"
+    return f"WITH written (segment_id, bit, cause, since, statistics_changed) AS (VALUES {rows})"
 
 
 def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment], segments: str) -> None:
@@ -131,20 +127,20 @@ def _count_differences(segments: str) -> dict[int, MemberCounts]:
 
 
 def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts]) -> None:
-    if any(one.entered for one in counts.values()):
+    if any(count.entered for count in counts.values()):
         execution.execute(
             f"""INSERT INTO {_MEMBERS} (customer_id, segment_id, entered_at, is_known)
                 {segments} SELECT d.customer_id, w.segment_id, %s, d.known & w.bit <> 0
                 FROM differences d JOIN written w ON d.bits & w.bit <> 0 AND d.stored & w.bit = 0""",
             [dialect.datetime_param(at)],
         )
-    if any(one.left for one in counts.values()):
+    if any(count.left for count in counts.values()):
         execution.execute(
             f"""DELETE FROM {_MEMBERS} WHERE (customer_id, segment_id) IN (
                     {segments} SELECT d.customer_id, w.segment_id
                     FROM differences d JOIN written w ON d.bits & w.bit = 0 AND d.stored & w.bit <> 0)"""
         )
-    if any(one.changed_known for one in counts.values()):
+    if any(count.changed_known for count in counts.values()):
         execution.execute(
             f"""UPDATE {_MEMBERS} SET is_known = NOT is_known WHERE (customer_id, segment_id) IN (
                     {segments} SELECT d.customer_id, w.segment_id
@@ -169,13 +165,14 @@ def count_by_day(at: datetime, *, after: int) -> None:
     )
 
 
-def _outcome(segment: Segment, entered: int = 0, left: int = 0, known: int = 0) -> Outcome:
-    return Outcome(segment, segment.size + entered - left, segment.known_size + known, entered, left)
+def _outcome(segment: Segment, counts: MemberCounts) -> Outcome:
+    size = segment.size + counts.entered - counts.left
+    return Outcome(segment, size, segment.known_size + counts.known, counts.entered, counts.left)
 
 
 def unchanged_outcomes(segments: Iterable[Segment]) -> list[Outcome]:
     """Return the outcomes of segments without differences."""
-    return [_outcome(segment) for segment in segments]
+    return [_outcome(segment, MemberCounts()) for segment in segments]
 
 
 def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> Sql:
@@ -187,13 +184,13 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
     )
     # A change through another segment has the cause of the change there.
     inherited = "".join(
-        f""" WHEN w.segment_id = {one.segment.pk} AND {through} IS NOT NULL THEN {through}"""
-        for one in written
-        if one.referred
+        f""" WHEN w.segment_id = {entry.segment.pk} AND {through} IS NOT NULL THEN {through}"""
+        for entry in written
+        if entry.referred
         for through in [
             f"""(SELECT CASE b.cause WHEN 'initial' THEN 'definition' ELSE b.cause END FROM {_CHANGES} b
                 WHERE b.customer_id = d.customer_id AND b.refresh_id = {{run}}
-                    AND b.segment_id IN ({", ".join(map(str, sorted(one.referred)))})
+                    AND b.segment_id IN ({", ".join(map(str, sorted(entry.referred)))})
                 ORDER BY b.id DESC LIMIT 1)"""
         ]
     )
@@ -204,7 +201,7 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
                 WHERE v.merged_into_id = c.id AND j.stored & w.bit <> 0) THEN 'merge'
             WHEN t.recorded = 1 OR f.first_seen_at > w.since AND f.first_seen_at <= {{at}}
                 OR f.newest_at > w.since AND (f.newest_at <= {{at}} OR {came_due}) THEN 'activity'{inherited}
-            WHEN w.moved = 1 AND d.unmoved & w.bit = d.stored & w.bit THEN 'population'
+            WHEN w.statistics_changed = 1 AND d.former_bits & w.bit = d.stored & w.bit THEN 'population'
             ELSE 'time' END""",
         at=dialect.datetime_param(at),
         run=run.pk,
@@ -214,7 +211,7 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
 def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> None:
     """Store size, version and instant of segments, and a result for each segment that changed or failed."""
     done = [outcome for outcome in outcomes if not outcome.error]
-    moved = [outcome for outcome in done if outcome.entered or outcome.left or _is_new(outcome.segment)]
+    changed = [outcome for outcome in done if outcome.entered or outcome.left or _is_new(outcome.segment)]
     for outcome in done:
         segment = outcome.segment
         if (segment.size, segment.known_size, segment.refreshed_version) != (
@@ -245,7 +242,7 @@ def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> N
             left=outcome.left,
             error=outcome.error,
         )
-        for outcome in [*moved, *(outcome for outcome in outcomes if outcome.error)]
+        for outcome in [*changed, *(outcome for outcome in outcomes if outcome.error)]
     )
     if any(outcome.entered or outcome.left for outcome in done):
         notify_on_commit(members_changed)
@@ -280,5 +277,5 @@ def set_list_members(
         [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
         write_outcomes(run, at, [outcome])
         # Rules may refer to the list, so its changes make the customers candidates.
-        touched_customers.touch_customers(differences.MOVED_CUSTOMERS_SQL, recorded=True)
+        touched_customers.touch_customers(differences.CHANGED_CUSTOMERS_SQL, recorded=True)
     return outcome

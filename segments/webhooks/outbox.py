@@ -169,7 +169,7 @@ def delete_endpoint(endpoint: Endpoint, at: datetime) -> None:
 # -- Deleting messages
 
 
-def forget_customers(customers: Sequence[int]) -> None:
+def erase_customers(customers: Sequence[int]) -> None:
     """Delete the messages about customers, named by their keys, with the responses.
 
     Call this after the change log has forgotten the customers. Exits that the log still names are sent. A message that
@@ -192,7 +192,7 @@ def withdraw_messages(messages: Iterable[Message]) -> None:
     _delete(_messages_by_key(message.pk for message in messages))
 
 
-def forget_old_messages(before: datetime) -> int:
+def delete_old_messages(before: datetime) -> int:
     """Delete messages that were delivered or given up before an instant. Return their number."""
     return _delete_in_batches(Message.objects.filter(done_at__lt=before).order_by("done_at"))
 

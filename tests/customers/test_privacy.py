@@ -72,7 +72,7 @@ def everything_stored() -> str:
 def assert_all_is_exact() -> None:
     shop.assert_facts_are_those_of_the_records()
     shop.assert_totals_are_those_of_the_facts()
-    assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
+    assert all(verdict.is_correct for verdict in verification.verify(Segment.objects.all()))
 
 
 def test_an_export_contains_all_personal_data(with_others) -> None:

@@ -126,7 +126,7 @@ class Played:
     def look(self, slugs: Sequence[str], step: Step) -> None:
         self.look_at_members(slugs, step.at)
         self.look_at_changes(step)
-        assert all(one.is_right for one in verification.verify(Segment.objects.filter(slug=step.verified)))
+        assert all(one.is_correct for one in verification.verify(Segment.objects.filter(slug=step.verified)))
         for slug in slugs:
             self.about_since[slug].clear()
             self.refreshed_at[slug] = step.at

@@ -53,7 +53,7 @@ def refresh_at(at: datetime) -> tuple[Refresh, dict[str, Outcome]]:
 
 
 def assert_right() -> None:
-    wrong = [verdict for verdict in verification.verify(Segment.objects.all()) if not verdict.is_right]
+    wrong = [verdict for verdict in verification.verify(Segment.objects.all()) if not verdict.is_correct]
     assert not wrong
 
 
@@ -66,7 +66,7 @@ def test_a_refresh_with_nothing_new_evaluates_nobody(crowd) -> None:
 
     run, outcomes = refresh_at(NOON + timedelta(seconds=1))
 
-    assert (run.touched, run.looked_at) == (0, 0)
+    assert (run.touched, run.evaluated) == (0, 0)
     assert (outcomes["recent"].entered, outcomes["recent"].left) == (0, 0)
     assert Segment.objects.get().refreshed_at == NOON + timedelta(seconds=1)
 
@@ -79,7 +79,7 @@ def test_customers_who_ordered_or_whose_time_is_over_are_candidates(crowd, clock
     shop.orders(f"new,c35,{(NOON + days(0.9)).isoformat()},10")
     run, outcomes = refresh_at(NOON + days(1))
 
-    assert (run.touched, run.looked_at) == (1, 2)
+    assert (run.touched, run.evaluated) == (1, 2)
     assert (outcomes["recent"].entered, outcomes["recent"].left) == (1, 1)
     assert sorted(shop.changes("recent")[-2:]) == [("c29", "left", "time"), ("c35", "entered", "activity")]
 
@@ -92,7 +92,7 @@ def test_customers_whom_the_average_passes_are_candidates(crowd, clock) -> None:
     shop.orders(f"new,c0,{(NOON + days(0.9)).isoformat()},20")
     run, _ = refresh_at(NOON + days(1))
 
-    assert run.looked_at < 20
+    assert run.evaluated < 20
     assert {(who, cause) for who, way, cause in shop.changes("big") if way == "left"} == {
         (f"c{n}", "population") for n in range(40) if n % 3 == 1
     }
@@ -105,7 +105,7 @@ def test_an_order_dated_ahead_is_activity_when_its_time_comes(crowd, clock) -> N
     assert shop.members("hundred") == []
 
     clock.move_to(NOON + days(1))
-    assert refresh_at(NOON + days(1))[0].looked_at == 0
+    assert refresh_at(NOON + days(1))[0].evaluated == 0
     clock.move_to(NOON + days(2))
     refresh_at(NOON + days(2))
 
@@ -137,7 +137,7 @@ def test_an_erasure_that_moves_the_average_moves_others_by_population(crowd, clo
 
     entered = [(who, way, cause) for who, way, cause in shop.changes("big") if way == "entered"][1:]
     assert sorted(entered) == sorted((f"c{n}", "entered", "population") for n in range(40) if n % 3)
-    assert run.looked_at < 40
+    assert run.evaluated < 40
 
 
 def test_a_new_segment_is_filled_in_the_refresh_of_the_others(crowd) -> None:
@@ -171,7 +171,7 @@ def test_customers_added_to_a_list_enter_segments_that_refer_to_it(crowd) -> Non
     fixed_lists.add_customers(chosen, keys, NOON)
     run, _ = refresh_at(NOON + timedelta(seconds=1))
 
-    assert run.looked_at == 1
+    assert run.evaluated == 1
     assert shop.changes("listed") == [("c7", "entered", "activity")]
 
 

@@ -110,7 +110,7 @@ def kill_workers(times: int, seed: int, environment: dict[str, str], log: Path) 
         REFRESH.acknowledge()
         refresh_all()
         assert_consistent()
-        assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
+        assert all(verdict.is_correct for verdict in verification.verify(Segment.objects.all()))
     return cut_short
 
 

@@ -64,7 +64,7 @@ def test_a_new_segment_is_planned_for_everybody_and_a_current_one_for_candidates
     plan = plan_refresh(at=NOON + days(1))
 
     assert plan.at == NOON + days(1)
-    assert plan.takes_queue
+    assert plan.empties_queue
     assert planned(plan) == {"recent": False, "buyers": True}
     assert planned(plan_refresh(full=True)) == {"recent": True, "buyers": True}
 
@@ -84,7 +84,7 @@ def test_one_segment_alone_leaves_the_queue_to_the_others(crowd) -> None:
 
     plan = plan_refresh([recent.pk])
 
-    assert not plan.takes_queue
+    assert not plan.empties_queue
     assert planned(plan) == {"recent": True}
     assert [one.slug for one in plan.others] == ["buyers"]
 

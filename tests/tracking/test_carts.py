@@ -72,7 +72,7 @@ def test_an_emptied_cart_is_not_open_in_any_order_of_its_events(key, messages, i
     update.recompute_all()  # and summed up from the records
     refresh_all()
     assert shop.members("waiting") == (["c1"] if is_open else [])
-    assert all(verdict.is_right for verdict in verification.verify(Segment.objects.all()))
+    assert all(verdict.is_correct for verdict in verification.verify(Segment.objects.all()))
 
 
 def test_a_cart_can_be_evaluated_at_a_past_instant(key, tmp_path) -> None:

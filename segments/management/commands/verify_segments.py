@@ -26,7 +26,7 @@ class Command(BaseCommand):
             if verdict.skipped:
                 self.stdout.write(f"{slug}: not compared, {verdict.skipped}")
                 continue
-            result = "right" if verdict.is_right else "DIFFERENT"
+            result = "right" if verdict.is_correct else "DIFFERENT"
             waiting = f", {verdict.waiting} customers waiting for the next refresh" if verdict.waiting else ""
             self.stdout.write(f"{slug}: {result}, {verdict.compared} members compared{waiting}")
             for what, count, ids in (
@@ -38,7 +38,7 @@ class Command(BaseCommand):
                     self.stdout.write(f"  {what}: {', '.join(ids)}{more}")
             if verdict.wrong_size and not (verdict.missing_count or verdict.extra_count):
                 self.stdout.write(f"  {verdict.wrong_size}")
-        if not all(verdict.is_right for verdict in verdicts):
+        if not all(verdict.is_correct for verdict in verdicts):
             sys.exit(1)
         if all(verdict.skipped for verdict in verdicts):
             self.stderr.write("Nobody was compared: no segment's members are known to be right.")
