@@ -39,7 +39,7 @@ def test_every_template_can_be_sent_back_as_a_segment() -> None:
 
 
 @pytest.mark.parametrize("address", ["filters/", "templates/"])
-def test_whoever_has_the_catalogue_is_not_sent_it_again(address, django_assert_max_num_queries) -> None:
+def test_an_unchanged_catalogue_is_not_sent_again(address, django_assert_max_num_queries) -> None:
     caller = ApiClient("segments:read")
     first = caller.call("get", address)
 
@@ -51,5 +51,5 @@ def test_whoever_has_the_catalogue_is_not_sent_it_again(address, django_assert_m
 
 
 @pytest.mark.parametrize("address", ["filters/", "templates/"])
-def test_a_key_needs_the_scope_to_read_it(address) -> None:
+def test_reading_the_catalogue_needs_a_scope(address) -> None:
     assert ApiClient("members:read").get(address, 403)["code"] == "missing_scope"

@@ -133,7 +133,7 @@ def in_the_background(work: Callable[[], None], failed: list[BaseException]) -> 
 @pytest.mark.parametrize(
     ("seed", "writes"), [(1, 60), *(pytest.param(n, 1_500, marks=pytest.mark.long) for n in (2, 3))]
 )
-def test_a_consumer_that_is_cut_off_at_random_ends_with_exactly_the_members(
+def test_a_consumer_interrupted_at_random_ends_with_exactly_the_members(
     seed: int, writes: int, web: Web
 ) -> None:
     door = Door(web, keys.create_key("everything", SCOPES)[1])

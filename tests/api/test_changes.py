@@ -66,7 +66,7 @@ def test_changes_come_in_order_page_by_page(caller, known) -> None:
     assert caller.get(f"{LOG}?after=latest") == at_the_end
 
 
-def test_streams_tell_the_same_and_go_on_behind_an_id(caller, known) -> None:
+def test_streams_contain_the_same_changes_and_continue_after_an_id(caller, known) -> None:
     page = caller.get(LOG)["results"]
 
     response = caller.call("get", f"{LOG}?format=ndjson")
@@ -91,7 +91,7 @@ def test_a_log_without_changes_can_be_followed_from_the_start(caller) -> None:
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "", "1.5", "٣", "9" * 30, str(2**63), "%00", "LATEST"])
-def test_a_place_that_is_none_is_refused(caller, known, after) -> None:
+def test_an_invalid_cursor_is_refused(caller, known, after) -> None:
     for query in (f"after={after}", f"after={after}&format=csv"):
         response = caller.call("get", f"{LOG}?{query}")
         assert (response.status_code, response["Content-Type"]) == (400, "application/json")
@@ -102,7 +102,7 @@ def test_a_place_that_is_none_is_refused(caller, known, after) -> None:
     )
 
 
-def test_who_is_behind_what_is_kept_begins_anew(caller, known) -> None:
+def test_a_reader_whose_cursor_is_too_old_gets_an_error(caller, known) -> None:
     other = shop.segment("other", {"known": {"is": True}})
     refresh()
     ids = [one["id"] for one in caller.get(LOG)["results"]]
@@ -130,7 +130,7 @@ def test_who_is_behind_what_is_kept_begins_anew(caller, known) -> None:
     assert caller.get(f"{LOG}?after={ids[-1]}") == caller.get(f"{LOG}?after=latest") == begin
 
 
-def test_old_changes_go_some_at_a_time_and_never_one_behind_a_younger(known) -> None:
+def test_old_changes_are_deleted_in_batches_in_the_order_of_the_log(known) -> None:
     ids = list(Change.objects.order_by("pk").values_list("pk", flat=True))
     old = NOON - days(500)
     Change.objects.exclude(pk=ids[1]).update(at=old)
@@ -144,7 +144,7 @@ def test_old_changes_go_some_at_a_time_and_never_one_behind_a_younger(known) -> 
     assert known.log_starts_at == ids[0]
 
 
-def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> None:
+def test_erased_customers_leave_with_their_id_for_a_month(caller, known) -> None:
     position = caller.get(LOG)["position"]
     erased = lookup.find_customer("c3")
     assert erased
@@ -162,7 +162,7 @@ def test_the_erased_leave_by_name_until_they_are_forgotten(caller, known) -> Non
     assert names(caller.get(LOG)["results"])[-1] is None
 
 
-def test_the_erased_who_had_left_before_are_let_go_of_by_who_has_not_read_so_far(caller, known) -> None:
+def test_readers_learn_of_erased_customers_who_had_left_before(caller, known) -> None:
     position = caller.get(f"{LOG}?after=latest")["position"]
     subscribe("c3", state="unsubscribed")
     refresh()
@@ -210,7 +210,7 @@ class Follower:
                 self.position = one["id"]
 
 
-def test_who_follows_has_exactly_the_members(caller, known) -> None:
+def test_a_reader_of_the_log_has_exactly_the_members(caller, known) -> None:
     chance = random.Random(6)
     followers = []
     for turn in range(8):

@@ -73,7 +73,7 @@ def problem(response: Any, status: int) -> dict[str, Any]:
         ("post", "customers/", b" " * (MAX_BODY_BYTES + 1), 413, "too_large"),
     ],
 )  # fmt: skip
-def test_whatever_is_wrong_is_told_in_one_shape(
+def test_all_errors_have_the_same_format(
     method: str, address: str, sent: Any, status: int, code: str, key: dict[str, str], client: Client
 ) -> None:
     body = {} if isinstance(sent, dict) else {"data": sent, "content_type": JSON}
@@ -95,7 +95,7 @@ def test_other_kinds_of_bodies_are_refused(kind: str, key: dict[str, str], clien
     assert told["code"] == "unsupported_media_type"
 
 
-def test_a_method_is_what_it_is_and_not_what_a_header_says(key: dict[str, str], client: Client) -> None:
+def test_a_header_cannot_override_the_method(key: dict[str, str], client: Client) -> None:
     client.post(f"{API}customers/", {"customer_id": "c1"}, content_type=JSON, headers=key)
     wish = {"X-HTTP-Method-Override": "DELETE", "X-Method-Override": "DELETE"}
 
@@ -112,7 +112,7 @@ def test_a_request_for_another_host_is_refused(address: str, key: dict[str, str]
     assert "evil" not in told["message"]
 
 
-def test_a_body_that_ends_too_early_is_no_fault_of_ours(key: dict[str, str], client: Client) -> None:
+def test_a_truncated_body_is_a_client_error(key: dict[str, str], client: Client) -> None:
     class Broken(FakePayload):
         def read(self, *args: Any) -> bytes:
             raise OSError("connection reset")
@@ -189,7 +189,9 @@ handler500 = "core.api.error_views.server_error"
 
 
 @pytest.mark.parametrize("where", ["in the answer", "before the view"])
-def test_a_fault_outside_of_a_view_is_told_without_its_details(where: str, client: Client, caplog) -> None:
+def test_an_exception_outside_of_a_view_is_answered_without_details(
+    where: str, client: Client, caplog
+) -> None:
     client.raise_request_exception = False
     before = [f"{__name__}.FailingMiddleware"] if where == "before the view" else []
 
@@ -215,17 +217,17 @@ def test_a_fault_outside_of_a_view_is_told_without_its_details(where: str, clien
     ],
 )
 @override_settings(ROOT_URLCONF=__name__)
-def test_what_django_raises_in_a_view_is_translated(what: str, status: int, client: Client) -> None:
+def test_exceptions_of_django_in_a_view_are_translated(what: str, status: int, client: Client) -> None:
     assert "secret" not in problem(client.get(f"/api/raising/{what}/"), status)["message"]
 
 
-def test_pages_outside_of_the_api_are_answered_as_before(client: Client) -> None:
+def test_pages_outside_of_the_api_keep_their_error_pages(client: Client) -> None:
     for response in (client.get("/nothing/"), client.get("/admin/", HTTP_HOST="evil.example")):
         assert response.status_code in (400, 404)
         assert response["Content-Type"].startswith("text/html")
 
 
-def test_the_documentation_is_part_of_it(client: Client) -> None:
+def test_errors_of_the_documentation_have_the_same_format(client: Client) -> None:
     for address in ("/api/schema/", "/api/docs/"):
         assert problem(client.post(address), 405)["code"] == "method_not_allowed"
         problem(client.get(address, headers={"Authorization": "Bearer seg_wrong"}), 401)

@@ -63,7 +63,7 @@ def is_replayed(response: Any) -> bool:
     return bool(response.headers.get("Idempotent-Replayed") == "true")
 
 
-def test_sent_again_it_is_answered_alike_and_not_done_again(post: Post) -> None:
+def test_a_repeated_request_gets_the_same_response_and_has_no_further_effect(post: Post) -> None:
     first = post(ANNA)
     Customer.objects.update(city="Köln", email="")
 
@@ -77,7 +77,7 @@ def test_sent_again_it_is_answered_alike_and_not_done_again(post: Post) -> None:
     assert post(ANNA, None).status_code == 200
 
 
-def test_under_one_key_there_is_one_request(post: Post) -> None:
+def test_a_key_cannot_be_used_for_another_request(post: Post) -> None:
     post(ANNA)
 
     for other, address in ((ANNA | {"email": "b@example.org"}, CUSTOMERS), (ANNA, f"{CUSTOMERS}?x=1")):
@@ -85,7 +85,7 @@ def test_under_one_key_there_is_one_request(post: Post) -> None:
     assert Customer.objects.get().email == "anna@example.org"
 
 
-def test_keys_of_others_and_of_other_addresses_are_other_keys(post: Post) -> None:
+def test_keys_are_separate_for_each_caller_and_url(post: Post) -> None:
     post(ANNA)
     staff = Client(headers={"Idempotency-Key": "k-1"})
     staff.force_login(User.objects.create_superuser("anna"))
@@ -100,7 +100,7 @@ def test_keys_of_others_and_of_other_addresses_are_other_keys(post: Post) -> Non
     assert is_replayed(staff.post(CUSTOMERS, ANNA, content_type="application/json"))
 
 
-def test_what_was_refused_is_refused_alike(post: Post) -> None:
+def test_a_repeated_invalid_request_gets_the_same_error(post: Post) -> None:
     first = post({"email": "nobody"})
     again = post({"email": "nobody"})
 
@@ -109,7 +109,7 @@ def test_what_was_refused_is_refused_alike(post: Post) -> None:
 
 
 @pytest.mark.parametrize("key", ["", '""', "two words", "ü", "k" * 256, "a\x00b"])
-def test_a_key_that_will_not_do_is_refused(key: str, post: Post) -> None:
+def test_an_invalid_key_is_refused(key: str, post: Post) -> None:
     headers = {"Idempotency-Key": key}
     _, secret = keys.create_key("shop", ["ingest"])
     response = Client().post(
@@ -128,7 +128,7 @@ def test_a_body_nested_deeply_is_read_or_refused(post: Post) -> None:
     problem(told[100_000], 400)
 
 
-def test_answers_are_kept_for_a_day(post: Post, clock: time_machine.Traveller) -> None:
+def test_responses_are_kept_for_a_day(post: Post, clock: time_machine.Traveller) -> None:
     post(ANNA)
     clock.shift(timedelta(hours=23, minutes=59))
     assert is_replayed(post(ANNA))
@@ -143,7 +143,7 @@ def test_answers_are_kept_for_a_day(post: Post, clock: time_machine.Traveller) -
         assert not IdempotentResponse.objects.exists()
 
 
-def test_beat_deletes_old_answers() -> None:
+def test_a_task_deletes_old_responses() -> None:
     assert PeriodicTask.objects.get(task="core.tasks.delete_old_idempotent_responses").enabled
 
 
@@ -192,7 +192,7 @@ class Unavailable(APIException):
 
 
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError("a fault"), 500), (Unavailable(), 503)])
-def test_what_failed_by_our_fault_has_done_nothing_and_is_done_when_sent_again(
+def test_a_request_that_failed_with_a_server_error_is_executed_when_repeated(
     error: Exception, status: int, make: Post
 ) -> None:
     Making.before_the_end = failing(error)
@@ -208,7 +208,7 @@ def test_what_failed_by_our_fault_has_done_nothing_and_is_done_when_sent_again(
     assert Customer.objects.count() == 1
 
 
-def test_a_server_that_is_stopped_meanwhile_leaves_nothing_behind(make: Post) -> None:
+def test_a_server_that_is_stopped_during_a_request_leaves_nothing_behind(make: Post) -> None:
     Making.before_the_end = failing(SystemExit(1))
     with pytest.raises(SystemExit):
         make()
@@ -217,7 +217,7 @@ def test_a_server_that_is_stopped_meanwhile_leaves_nothing_behind(make: Post) ->
     assert not IdempotentResponse.objects.exists()
 
 
-def test_while_it_is_done_the_same_is_told_to_wait(make: Post) -> None:
+def test_a_repetition_during_the_request_is_told_to_wait(make: Post) -> None:
     meanwhile: list[Any] = []
     Making.before_the_end = lambda: meanwhile.extend([make(), make("c2")])
 
@@ -230,7 +230,7 @@ def test_while_it_is_done_the_same_is_told_to_wait(make: Post) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_one_that_hangs_and_the_same_sent_again_one_is_done(
+def test_a_hanging_request_and_its_repetition_are_executed_once(
     make: Post, clock: time_machine.Traveller
 ) -> None:
     """The first request hangs until its lease expires, the second takes over, and then the first ends."""

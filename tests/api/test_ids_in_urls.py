@@ -59,7 +59,7 @@ def caller() -> ApiClient:
 
 
 @pytest.mark.django_db
-def test_a_customer_of_any_id_is_reachable_at_every_address(caller: ApiClient) -> None:
+def test_a_customer_with_any_id_is_reachable_at_every_url(caller: ApiClient) -> None:
     _, key = source()
     send(key, *(identify(one, email=f"a{n}@example.com") for n, one in enumerate(IDS)))
     send(key, *(track("View", anonymous=f"{one}v") for one in IDS))
@@ -84,13 +84,13 @@ def test_a_customer_of_any_id_is_reachable_at_every_address(caller: ApiClient) -
 
 
 @pytest.mark.django_db
-def test_an_unknown_address_is_still_none(caller: ApiClient) -> None:
+def test_an_unknown_url_is_not_found(caller: ApiClient) -> None:
     assert caller.get("nowhere/", status=404)["message"] == "/api/v1/nowhere/ does not exist."
     assert caller.get("customers/eu/1/", status=404)["message"] == "There is no customer eu/1."
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_encoded_slash_is_told_from_two_parts_of_an_address(
+def test_an_encoded_slash_does_not_separate_parts_of_the_url(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     ids = ("eu", "eu/export", "eu/segments", "eu%2Fexport", "eu/1042", "..", "Größe/é")

@@ -50,7 +50,7 @@ def send(call: Send) -> Send:
 # -- Sending
 
 
-def test_one_customer_is_created_then_updated_and_what_is_not_given_stays(send) -> None:
+def test_a_customer_is_created_and_then_updated_in_the_given_fields(send) -> None:
     first = {"customer_id": "c1", "email": "Zoë@Example.org", "attributes": {"tier": "gold", "points": 4.10}}
     assert send("customers/", first, 201)["created"] == 1
 
@@ -70,7 +70,7 @@ def test_one_customer_is_created_then_updated_and_what_is_not_given_stays(send) 
     assert customer.attributes == {"tier": "gold", "points": 4.1, "vip": "true"}
 
 
-def test_of_a_list_the_good_ones_are_kept_and_the_bad_ones_named_by_index(send) -> None:
+def test_a_list_keeps_valid_objects_and_reports_invalid_ones_by_index(send) -> None:
     told = send(
         "customers/",
         [
@@ -104,7 +104,7 @@ def test_one_bad_object_is_a_bad_request(send) -> None:
     assert not Order.objects.exists()
 
 
-def test_an_object_is_taken_without_odd_optional_values_which_are_named(send) -> None:
+def test_invalid_optional_values_are_left_out_and_reported(send) -> None:
     lines = [{"sku": "s1", "quantity": "two", "unit_price": "$5"}, {"sku": "s2", "name": {"en": "A lamp"}}]
     told = send("orders/", ORDER | {"discount_total": "n/a", "currency": 7, "lines": lines}, 201)
 
@@ -136,7 +136,7 @@ def test_an_object_is_taken_without_odd_optional_values_which_are_named(send) ->
     ]
 
 
-def test_orders_come_with_their_lines_and_sent_again_change_nothing(send) -> None:
+def test_orders_with_lines_that_are_sent_again_change_nothing(send) -> None:
     lines = [{"sku": "s1", "quantity": 2, "unit_price": 0.1}, {"sku": "s1", "line_id": 7}, {"sku": "s1"}]
     two = [ORDER | {"lines": lines}, ORDER | {"order_id": "o2", "total": 0.3}]
     assert send("orders/", two)["created"] == 2
@@ -163,7 +163,7 @@ def test_an_order_sent_twice_in_a_list_counts_its_lines_each_time_from_the_first
     assert [str(line.quantity) for line in OrderLine.objects.all()] == ["3.0000"]
 
 
-def test_an_order_that_is_not_known_needs_a_customer_and_a_time(send) -> None:
+def test_a_new_order_needs_a_customer_and_a_time(send) -> None:
     told = send("orders/", [{"order_id": "o1", "status": "paid"}, ORDER])
 
     assert told["results"][0]["error"]["errors"][0]["path"] == "customer_id"
@@ -185,7 +185,7 @@ def test_events_keep_their_properties_exactly_and_join_visitors(send) -> None:
     assert event.properties["nested"] == {"deep": [1, 1.5]}
 
 
-def test_the_api_is_told_as_the_source_of_consent(send) -> None:
+def test_consent_by_the_api_names_it_as_the_source(send) -> None:
     send("customers/", {"customer_id": "c1", "newsletter": "subscribed"}, 201)
 
     assert [(one.state, one.source) for one in ConsentChange.objects.all()] == [("subscribed", "API")]
@@ -208,12 +208,12 @@ def test_the_api_is_told_as_the_source_of_consent(send) -> None:
         (b"\xff\xfe", 400, "parse_error"),
     ],
 )
-def test_what_cannot_be_read_is_refused(sent, status, code, send) -> None:
+def test_an_unreadable_body_is_refused(sent, status, code, send) -> None:
     assert send("customers/", sent, status)["code"] == code
     assert not Customer.objects.exists()
 
 
-def test_an_empty_list_is_nothing(send) -> None:
+def test_an_empty_list_is_accepted(send) -> None:
     assert send("events/", [])["results"] == []
 
 
@@ -245,7 +245,7 @@ def test_a_customer_is_read_with_facts_as_of_now(send, call) -> None:
     assert call("get", "customers/nobody/", status=404)["code"] == "not_found"
 
 
-def test_the_segments_of_a_customer_as_stored_and_live(send, call) -> None:
+def test_the_segments_of_a_customer_are_read_as_stored_or_live(send, call) -> None:
     shop.segment("buyers", {"order_count": {"at_least": 1}})
     send("customers/", {"customer_id": "c1"}, 201)
     refresh_all()
@@ -258,7 +258,7 @@ def test_the_segments_of_a_customer_as_stored_and_live(send, call) -> None:
     assert call("get", "customers/c1/segments/")["segments"][0]["entered_at"]
 
 
-def test_a_customer_is_exported_and_erased_and_stays_so(send, call) -> None:
+def test_a_customer_is_exported_and_erased_for_good(send, call) -> None:
     send("orders/", [ORDER | {"lines": [{"sku": "s1"}]}])
     send("events/", [EVENT])
     told = call("get", "customers/c1/export/")

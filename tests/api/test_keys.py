@@ -43,7 +43,7 @@ def everything_stored() -> str:
 # -- The command
 
 
-def test_the_last_line_ends_with_the_key_and_the_key_opens_its_scopes(client: Client) -> None:
+def test_the_last_line_of_output_ends_with_a_key_that_has_its_scopes(client: Client) -> None:
     output = command("create_key", "Späti-Bot ☕", "--scopes", "members:read, segments:read,")
 
     secret = output.splitlines()[-1].split()[-1]
@@ -69,14 +69,14 @@ def test_the_last_line_ends_with_the_key_and_the_key_opens_its_scopes(client: Cl
     ],
     ids=["unknown scope", "public and secret", "no scope", "no name", "long name"],
 )
-def test_a_key_that_will_not_do_is_not_made(name: str, scopes: str, complaint: str) -> None:
+def test_a_key_with_invalid_scopes_is_not_created(name: str, scopes: str, complaint: str) -> None:
     with pytest.raises(CommandError, match=complaint):
         command("create_key", name, "--scopes", scopes)
 
     assert not ApiKey.objects.exists()
 
 
-def test_a_key_ends_at_its_instant_and_opens_to_its_networks(client: Client) -> None:
+def test_a_key_expires_and_works_only_from_its_networks(client: Client) -> None:
     limits = ("--expires", "2026-03-15T13:00+01:00", "--networks", "192.0.2.0/24, 2001:db8::7")
     with time_machine.travel(NOON - timedelta(hours=1), tick=False) as clock:
         said = command("create_key", "bot", "--scopes", "segments:read", *limits)
@@ -96,7 +96,7 @@ def test_a_key_ends_at_its_instant_and_opens_to_its_networks(client: Client) -> 
     assert "until 2026-03-15T12:00:00+00:00 from 192.0.2.0/24, 2001:db8::7/128" in said
 
 
-def test_behind_a_proxy_the_address_is_the_one_it_adds(client: Client, settings) -> None:
+def test_behind_a_proxy_the_client_address_is_the_one_the_proxy_adds(client: Client, settings) -> None:
     _, secret = keys.create_key("bot", ["segments:read"], networks=["192.0.2.0/24"])
 
     def status(forwarded: str) -> int:
@@ -120,7 +120,7 @@ def test_behind_a_proxy_the_address_is_the_one_it_adds(client: Client, settings)
         (["--scopes", "ingest", "--visitors"], "not allowed with argument"),
     ],
 )
-def test_limits_that_will_not_do_are_refused(arguments: list[str], complaint: str) -> None:
+def test_invalid_limits_of_a_key_are_refused(arguments: list[str], complaint: str) -> None:
     with pytest.raises(CommandError, match=complaint):
         command("create_key", "bot", *arguments)
 
@@ -130,7 +130,7 @@ def test_limits_that_will_not_do_are_refused(arguments: list[str], complaint: st
 # -- Storage
 
 
-def test_the_secret_is_nowhere_in_the_database(client: Client) -> None:
+def test_the_secret_is_not_stored(client: Client) -> None:
     key, secret = keys.create_key("bot", ["segments:read"])
     client.get(ADDRESS, headers=bearer(secret))
 
@@ -149,7 +149,7 @@ def test_two_keys_of_one_name_are_two_keys() -> None:
     assert keys.find_key(second) == other
 
 
-def test_a_revoked_key_is_not_found_and_keeps_its_moment_when_revoked_twice() -> None:
+def test_a_key_that_is_revoked_twice_keeps_the_first_time() -> None:
     key, secret = keys.create_key("bot", ["ingest"])
 
     keys.revoke_key(key)
@@ -164,7 +164,7 @@ def test_a_revoked_key_is_not_found_and_keeps_its_moment_when_revoked_twice() ->
 # -- Use
 
 
-def test_the_last_use_is_written_once_a_minute(client: Client) -> None:
+def test_the_last_use_is_stored_once_a_minute(client: Client) -> None:
     key, secret = keys.create_key("bot", ["segments:read"])
 
     def used_at(seconds: int) -> float:
@@ -177,7 +177,7 @@ def test_the_last_use_is_written_once_a_minute(client: Client) -> None:
     assert [used_at(second) for second in (0, 59, 60, 61, 119, 120)] == [0, 0, 60, 60, 60, 120]
 
 
-def test_of_two_requests_at_once_one_writes_the_use(django_assert_num_queries) -> None:
+def test_one_of_two_concurrent_requests_stores_the_last_use(django_assert_num_queries) -> None:
     key, secret = keys.create_key("bot", ["segments:read"])
     one, other = keys.find_key(secret), keys.find_key(secret)
     assert one is not None
@@ -226,7 +226,7 @@ NEW = {
 NEW |= {"expires_at_0": "2100-01-01", "expires_at_1": "00:00:00"}
 
 
-def test_staff_make_a_key_that_is_shown_once_and_kept_nowhere(admin_client: Client) -> None:
+def test_staff_create_a_key_that_is_shown_once_and_not_stored(admin_client: Client) -> None:
     made = admin_client.post(reverse("admin:core_apikey_add"), NEW)
 
     [secret] = set(re.findall(r"seg_[\w-]{43}", made.content.decode()))
@@ -248,7 +248,7 @@ def test_staff_make_a_key_that_is_shown_once_and_kept_nowhere(admin_client: Clie
     assert (entry.is_addition(), entry.object_repr) == (True, str(key))
 
 
-def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> None:
+def test_staff_edit_only_the_limits_of_a_key(admin_client: Client) -> None:
     key, secret = keys.create_key("bot", ["segments:read"])
     page = reverse("admin:core_apikey_change", args=[key.pk])
     fields = {"name": "robot", "networks": "192.0.2.0/24", "scopes": ["privacy"], "digest": "0" * 64}
@@ -275,14 +275,14 @@ def test_staff_edit_what_limits_a_key_and_nothing_else(admin_client: Client) -> 
         ({"networks": "everywhere"}, "is not a network"),
     ],
 )
-def test_a_form_says_what_will_not_do(fields: dict[str, Any], complaint: str, admin_client: Client) -> None:
+def test_the_form_shows_what_is_invalid(fields: dict[str, Any], complaint: str, admin_client: Client) -> None:
     answer = admin_client.post(reverse("admin:core_apikey_add"), NEW | fields)
 
     assert complaint in answer.content.decode()
     assert not ApiKey.objects.exists()
 
 
-def test_only_who_may_makes_keys(client: Client) -> None:
+def test_creating_keys_needs_a_permission(client: Client) -> None:
     anna = User.objects.create_user("anna", is_staff=True)
     anna.user_permissions.add(Permission.objects.get(codename="change_apikey"))
     client.force_login(anna)

@@ -57,7 +57,7 @@ def statuses(times: int, ask: Callable[[], Any]) -> list[int]:
 # -- How often
 
 
-def test_who_asks_too_often_is_told_when_to_ask_again(rates, clock, client: Client) -> None:
+def test_a_throttled_caller_learns_when_to_try_again(rates, clock, client: Client) -> None:
     rates(reading=3)
     one, other = bearer(), bearer()
 
@@ -73,7 +73,7 @@ def test_who_asks_too_often_is_told_when_to_ask_again(rates, clock, client: Clie
     assert client.get(SEGMENTS, headers=one).status_code == 200
 
 
-def test_reading_sending_and_erasing_are_counted_apart(rates, client: Client) -> None:
+def test_reading_ingesting_and_erasing_have_separate_limits(rates, client: Client) -> None:
     rates(reading=1, ingest=2, writing=1)
     key = bearer()
     customer = {"customer_id": "c1"}
@@ -86,7 +86,7 @@ def test_reading_sending_and_erasing_are_counted_apart(rates, client: Client) ->
     assert statuses(2, lambda: client.get(SEGMENTS, headers=key)) == [200, 429]
 
 
-def test_staff_are_counted_one_by_one_and_strangers_by_address(rates, client: Client) -> None:
+def test_limits_count_staff_by_user_and_strangers_by_address(rates, client: Client) -> None:
     rates(reading=1, strangers=2)
     clients = [Client(), Client()]
     for number, staff in enumerate(clients):
@@ -99,7 +99,7 @@ def test_staff_are_counted_one_by_one_and_strangers_by_address(rates, client: Cl
         assert told == [200, 200, 429]
 
 
-def test_pages_share_a_key_and_each_browser_its_own_limit(rates, client: Client) -> None:
+def test_browsers_that_share_a_key_have_separate_limits(rates, client: Client) -> None:
     rates(visitors=2)
     _, key = keys.create_key("Web shop", [keys.VISITORS_SCOPE])
 
@@ -108,7 +108,7 @@ def test_pages_share_a_key_and_each_browser_its_own_limit(rates, client: Client)
         assert statuses(3, ask) == [200, 200, 429]
 
 
-def test_who_guesses_keys_is_told_to_stop_and_holds_up_nobody_else(rates, client: Client) -> None:
+def test_guessing_keys_is_throttled_for_the_guesser_only(rates, client: Client) -> None:
     rates(guesses=3)
     right = bearer()
 
@@ -192,7 +192,7 @@ def call(client: Client, door: Door, headers: dict[str, str]) -> Any:
     return getattr(client, door.method)(door.address, headers=headers, **body)
 
 
-def test_the_walk_finds_the_doors() -> None:
+def test_all_endpoints_are_found() -> None:
     found = {(door.method, door.address) for door in doors(VALUES)}
 
     assert {("get", SEGMENTS), ("post", f"{API}orders/"), ("delete", f"{API}customers/c1/")} <= found
@@ -200,7 +200,7 @@ def test_the_walk_finds_the_doors() -> None:
     assert len({door.name for door in doors(VALUES)}) >= 9
 
 
-def test_no_door_opens_to_a_key_that_is_none_any_more(records: None, client: Client) -> None:
+def test_no_endpoint_accepts_an_expired_or_revoked_key(records: None, client: Client) -> None:
     revoked, revoked_secret = keys.create_key("bot", EVERYTHING)
     keys.revoke_key(revoked)
     _, elsewhere = keys.create_key("bot", EVERYTHING, networks=["192.0.2.0/24"])
@@ -226,7 +226,7 @@ def test_no_door_opens_to_a_key_that_is_none_any_more(records: None, client: Cli
     assert not ApiKey.objects.exclude(last_used_at=None).exists()
 
 
-def test_no_door_opens_without_its_scope_nor_tells_what_is_behind_it(records: None, client: Client) -> None:
+def test_no_endpoint_reveals_anything_without_its_scope(records: None, client: Client) -> None:
     page, back_office = bearer(keys.VISITORS_SCOPE), bearer(*EVERYTHING)
     visitor = Client()
     visitor.force_login(User.objects.create_user("carl"))
@@ -244,7 +244,7 @@ def test_no_door_opens_without_its_scope_nor_tells_what_is_behind_it(records: No
 
 
 @pytest.mark.parametrize("scope", EVERYTHING)
-def test_a_scope_opens_its_own_doors_only(scope: str, records: None, client: Client) -> None:
+def test_a_scope_gives_access_only_to_its_endpoints(scope: str, records: None, client: Client) -> None:
     """Only callers who may see or erase customers can find out which customers exist."""
     sees = scope in ("members:read", "privacy")
     key = bearer(scope)

@@ -66,7 +66,9 @@ def test_a_member_is_explained(caller, shop_at_noon) -> None:
     }  # fmt: skip
 
 
-def test_who_is_no_member_is_told_what_is_lacking(caller, shop_at_noon) -> None:
+def test_the_explanation_of_a_customer_who_is_not_a_member_shows_unmet_conditions(
+    caller, shop_at_noon
+) -> None:
     with time_machine.travel(NOON + days(40), tick=False):
         visitor = caller.get("segments/repeaters/members/anonymous:visitor/1/")
         lapsed = caller.get("segments/repeaters/members/browser/")
@@ -81,7 +83,7 @@ def test_who_is_no_member_is_told_what_is_lacking(caller, shop_at_noon) -> None:
     assert (lapsed["customer_id"], lapsed["member"], lapsed["matches"]) == ("c1", True, False)
 
 
-def test_where_there_is_nothing_to_explain_it_says_why(caller, shop_at_noon) -> None:
+def test_a_missing_explanation_has_a_reason(caller, shop_at_noon) -> None:
     segment_store.create_fixed_list("chosen", "Chosen", [Customer.objects.get(customer_id="c1").pk], NOON)
     shop.segment("broken", REPEATERS)
     Segment.objects.filter(slug="broken").update(rule={"gone": {}})
@@ -98,7 +100,7 @@ def test_unknown_customers_and_segments_are_not_found(caller, shop_at_noon) -> N
         assert caller.get(f"segments/{address}", 404)["code"] == "not_found"
 
 
-def test_whether_there_is_a_customer_is_told_to_nobody_without_the_scope(shop_at_noon) -> None:
+def test_without_the_scope_nobody_learns_whether_a_customer_exists(shop_at_noon) -> None:
     stranger = ApiClient("segments:read", "segments:write", "ingest")
 
     answers = [
@@ -142,7 +144,7 @@ def test_an_explanation_costs_few_queries(caller, shop_at_noon, django_assert_ma
 # -- Many
 
 
-def test_many_customers_are_looked_up_in_many_segments_at_once(
+def test_membership_of_many_customers_in_many_segments_is_read_at_once(
     caller, shop_at_noon, django_assert_max_num_queries
 ) -> None:
     asked = {
@@ -187,14 +189,14 @@ def test_many_customers_are_looked_up_in_many_segments_at_once(
         ({"customers": [], "segments": [], "segmets": []}, ["segmets"]),
     ],
 )
-def test_a_question_about_many_that_will_not_do_is_refused(caller, asked, where) -> None:
+def test_an_invalid_membership_query_is_refused(caller, asked, where) -> None:
     assert error_paths(caller.post("segments/membership/", asked, 400)) == where
 
 
 # -- The segments of one
 
 
-def test_live_segments_are_those_of_now_and_the_fixed_lists(caller, shop_at_noon) -> None:
+def test_live_segments_are_evaluated_now_and_include_fixed_lists(caller, shop_at_noon) -> None:
     segment_store.create_fixed_list("chosen", "Chosen", [Customer.objects.get(customer_id="c1").pk], NOON)
 
     def slugs(query: str) -> dict[str, bool]:
@@ -215,7 +217,7 @@ def test_live_segments_are_those_of_now_and_the_fixed_lists(caller, shop_at_noon
 # -- Over time
 
 
-def test_the_history_tells_every_day_of_a_segment(caller) -> None:
+def test_the_history_has_every_day_of_a_segment(caller) -> None:
     with time_machine.travel(NOON, tick=False) as clock:
         shop.customers("c1,c1@example.org", "c2,c2@example.org")
         shop.segment("known", {"known": {"is": True}})

@@ -42,7 +42,7 @@ def shop_at_noon() -> None:
         shop.orders("o1,c1,2026-03-01,10", "o2,c1,2026-03-10,40")
 
 
-def test_a_preview_counts_names_some_and_says_the_rule(caller, shop_at_noon) -> None:
+def test_a_preview_has_counts_a_sample_and_a_sentence(caller, shop_at_noon) -> None:
     with time_machine.travel(NOON, tick=False):
         told = caller.post(PREVIEW, {"rule": RULE})
 
@@ -63,7 +63,7 @@ def test_a_preview_counts_names_some_and_says_the_rule(caller, shop_at_noon) -> 
     assert list(sample[0]) == ["customer_id", "email", "phone", "first_name", "last_name"]
 
 
-def test_a_preview_of_then_asks_the_records_as_they_were(caller, shop_at_noon) -> None:
+def test_a_preview_of_a_past_instant_uses_the_records_up_to_it(caller, shop_at_noon) -> None:
     rule = {"order_count": {"at_least": 2, "during": {"within_last": "10d"}}}
 
     def told(at: Any) -> tuple[int, float, int]:
@@ -92,11 +92,11 @@ def test_a_preview_of_then_asks_the_records_as_they_were(caller, shop_at_noon) -
         ({"rule": RULE, "when": "2026-03-10"}, ["when"]),
     ],
 )
-def test_what_cannot_be_previewed_is_refused_with_its_path(caller, sent, where) -> None:
+def test_an_invalid_preview_is_refused_with_its_path(caller, sent, where) -> None:
     assert error_paths(caller.post(PREVIEW, sent, 400)) == where
 
 
-def test_names_are_for_those_who_may_see_members(shop_at_noon) -> None:
+def test_a_sample_is_shown_only_to_callers_who_may_see_members(shop_at_noon) -> None:
     assert ApiClient("segments:read").post(PREVIEW, {"rule": RULE})["sample"] is None
     assert ApiClient("members:read").post(PREVIEW, {"rule": RULE}, 403)["code"] == "missing_scope"
 
@@ -114,7 +114,7 @@ def test_names_are_for_those_who_may_see_members(shop_at_noon) -> None:
     assert len(sample()) == 2
 
 
-def test_a_preview_that_takes_too_long_says_what_to_do(caller, shop_at_noon, monkeypatch) -> None:
+def test_the_error_of_a_slow_preview_says_what_to_do(caller, shop_at_noon, monkeypatch) -> None:
     monkeypatch.setattr(preview, "MAX_SECONDS", 0.2)
 
     def count_for_ever(execute: Any, sql: str, params: Any, *given: Any) -> Any:

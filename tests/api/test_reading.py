@@ -86,7 +86,7 @@ def ids(rows: list[dict[str, Any]]) -> list[str]:
 # -- Segments
 
 
-def test_a_segment_by_rule_shows_its_rule_sentence_and_sizes(get: Get) -> None:
+def test_a_dynamic_segment_has_its_rule_sentence_and_sizes(get: Get) -> None:
     shop.customers("c1,zoë@example.com", "c2,")
     rule = {"any": [{"known": {"is": True}}, {"order_count": {"is": 0}}]}
     segment = segment_store.save_segment(
@@ -125,7 +125,7 @@ def test_a_fixed_list_has_no_rule(get: Get) -> None:
     assert (shown["status"], shown["size"], shown["known_size"]) == ("static", 1, 1)
 
 
-def test_a_rule_that_can_no_longer_be_read_is_shown_without_a_sentence(get: Get) -> None:
+def test_a_rule_that_is_no_longer_valid_has_no_sentence(get: Get) -> None:
     segment = shop.segment("old", {"known": {"is": True}})
     # As an update that drops a filter would leave it: no door lets such a rule in.
     Segment.objects.filter(pk=segment.pk).update(rule={"shoe_size": {"is": 42}})
@@ -186,7 +186,7 @@ def test_members_are_shown_with_contact_data(get: Get) -> None:
     assert (shown["顾客"]["email"], shown["顾客"]["first_name"]) == ("", "")
 
 
-def test_visitors_are_shown_by_their_printed_ids(get: Get) -> None:
+def test_visitors_are_shown_by_their_public_ids(get: Get) -> None:
     odd = ["a/b?c=d&e", "100% 'ja'; --", 'quo"te', "héllo wörld ☕", "anonymous:twice", "<b>#"]
     rows = [[f"m{number}", "", visitor, "Seen", "2026-03-01T10:00Z"] for number, visitor in enumerate(odd)]
     shop.import_rows("events", *rows, header="message_id,customer_id,anonymous_id,event,occurred_at")
@@ -204,7 +204,7 @@ def test_an_empty_segment_is_one_empty_page(get: Get) -> None:
     assert get(members_of("nobody")) == {"next": None, "previous": None, "results": []}
 
 
-def test_a_page_holds_50_members_unless_told_and_never_more_than_200(get: Get) -> None:
+def test_a_page_has_50_members_by_default_and_at_most_200(get: Get) -> None:
     shop.customers(*(f"c{number},c{number}@example.com" for number in range(201)))
     refreshed("known", {"known": {"is": True}})
 
@@ -253,7 +253,7 @@ def move(segment: Segment, turn: int, also_leaving: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["next", "previous"])
-def test_whoever_stays_is_listed_exactly_once(get: Get, subscribers: Segment, way: str) -> None:
+def test_members_who_stay_are_listed_exactly_once(get: Get, subscribers: Segment, way: str) -> None:
     page = get(members_of("subscribers"), page_size=200)
     while way == "previous" and page["next"]:
         page = get(page["next"])
@@ -277,7 +277,7 @@ def test_whoever_stays_is_listed_exactly_once(get: Get, subscribers: Segment, wa
     assert staying <= set(shown)
 
 
-def test_back_and_forth_gives_the_same_page(get: Get, subscribers: Segment) -> None:
+def test_paging_forward_and_back_returns_the_same_page(get: Get, subscribers: Segment) -> None:
     first = get(members_of("subscribers"), page_size=170)
     second = get(first["next"])
     third = get(second["next"])
@@ -288,7 +288,7 @@ def test_back_and_forth_gives_the_same_page(get: Get, subscribers: Segment) -> N
     assert sum(len(page) for page in pages(get, members_of("subscribers"), page_size=170)) == 2500
 
 
-def test_links_lead_on_when_all_on_one_side_have_left(get: Get) -> None:
+def test_links_work_after_all_members_on_one_side_have_left(get: Get) -> None:
     for number in range(6):  # one by one, so that their order is known
         shop.customers(f"c{number},subscribed", header=HEADER)
     segment = refreshed("subscribers", {"newsletter": {"is": "subscribed"}})
@@ -314,7 +314,7 @@ def test_links_lead_on_when_all_on_one_side_have_left(get: Get) -> None:
 # -- Cost
 
 
-def test_the_last_page_asks_as_much_as_the_first(
+def test_the_last_page_needs_as_many_queries_as_the_first(
     get: Get, subscribers: Segment, django_assert_max_num_queries
 ) -> None:
     first = get(members_of("subscribers"), page_size=200)  # the use of the key is noted now
@@ -329,7 +329,7 @@ def test_the_last_page_asks_as_much_as_the_first(
     assert not any("COUNT(" in sql or " OFFSET " in sql or "ATTRIBUTES" in sql for sql in statements)
 
 
-def test_the_list_of_segments_asks_as_much_for_one_as_for_many(
+def test_the_list_of_segments_needs_a_constant_number_of_queries(
     get: Get, django_assert_max_num_queries
 ) -> None:
     segment_store.install_templates()
@@ -377,7 +377,7 @@ def test_without_a_key_nothing_is_shown(client: Client, address: str, header: di
     assert response["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_revoked_key_opens_nothing(client: Client) -> None:
+def test_a_revoked_key_is_refused(client: Client) -> None:
     key, secret = keys.create_key("bot", READER)
     headers = {"Authorization": f"bearer {secret}"}
     assert client.get(SEGMENTS, headers=headers).status_code == 200
@@ -398,7 +398,7 @@ def test_a_revoked_key_opens_nothing(client: Client) -> None:
         (members_of("there-is-none"), "members:read"),
     ],
 )
-def test_a_key_without_the_scope_is_told_which_it_lacks(ask, address: str, scope: str) -> None:
+def test_the_error_names_the_scope_that_a_key_lacks(ask, address: str, scope: str) -> None:
     segment_store.install_templates()
     others = [other for other in keys.SCOPES if other not in (scope, keys.VISITORS_SCOPE)]
 
@@ -423,7 +423,7 @@ def test_staff_read_with_the_permissions_they_have(client: Client) -> None:
     assert client.get(members_of("lead")).status_code == 200
 
 
-def test_whoever_is_logged_in_without_being_staff_reads_nothing(client: Client) -> None:
+def test_a_user_who_is_not_staff_reads_nothing(client: Client) -> None:
     carl = User.objects.create_user("carl")
     carl.user_permissions.add(Permission.objects.get(codename="view_segment"))
     client.force_login(carl)
@@ -431,11 +431,11 @@ def test_whoever_is_logged_in_without_being_staff_reads_nothing(client: Client) 
     problem(client.get(SEGMENTS), 403)
 
 
-def test_a_wrong_key_is_refused_also_in_a_browser_that_is_logged_in(admin_client: Client) -> None:
+def test_a_wrong_key_is_refused_despite_a_session(admin_client: Client) -> None:
     problem(admin_client.get(SEGMENTS, headers={"Authorization": "Bearer seg_old"}), 401)
 
 
-def test_staff_leaf_through_the_api_in_a_browser(admin_client: Client, django_assert_max_num_queries) -> None:
+def test_staff_browse_the_api(admin_client: Client, django_assert_max_num_queries) -> None:
     shop.customers("c1,zoë@example.com", "c2,b@example.com")
     refreshed("known", {"known": {"is": True}})
 
@@ -449,14 +449,14 @@ def test_staff_leaf_through_the_api_in_a_browser(admin_client: Client, django_as
 
 
 @pytest.mark.parametrize(("query", "status"), [("", 401), ("?cursor=x", 401), ("?format=xml", 404)])
-def test_a_browser_is_told_what_is_wrong_on_a_page(client: Client, query: str, status: int) -> None:
+def test_a_browser_gets_errors_as_a_page(client: Client, query: str, status: int) -> None:
     page = client.get(f"{SEGMENTS}{query}", headers={"Accept": "text/html"})
 
     assert page.status_code == status
     assert "&quot;code&quot;" in page.content.decode() or '"code"' in page.content.decode()
 
 
-def test_staff_are_told_of_a_bad_cursor_on_a_page(admin_client: Client) -> None:
+def test_a_browser_gets_the_error_of_an_invalid_cursor_as_a_page(admin_client: Client) -> None:
     page = admin_client.get(SEGMENTS, {"cursor": "x"}, headers={"Accept": "text/html"})
 
     assert page.status_code == 400
@@ -470,7 +470,7 @@ def test_staff_are_told_of_a_bad_cursor_on_a_page(admin_client: Client) -> None:
     "address",
     [f"{SEGMENTS}there-is-none/", members_of("there-is-none")],
 )
-def test_an_unknown_segment_is_named(ask, address: str) -> None:
+def test_the_error_names_an_unknown_segment(ask, address: str) -> None:
     told = problem(ask(address), 404)
 
     assert told == {"code": "not_found", "message": "There is no segment there-is-none.", "errors": []}
@@ -487,13 +487,13 @@ def test_an_unknown_segment_is_named(ask, address: str) -> None:
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post", "delete"])
-def test_an_unknown_address_is_told_in_the_same_shape(method: str, address: str) -> None:
+def test_an_unknown_url_has_the_same_error_format(method: str, address: str) -> None:
     client = Client(enforce_csrf_checks=True)
 
     assert problem(getattr(client, method)(address), 404)["code"] == "not_found"
 
 
-def test_an_address_without_its_slash_leads_to_the_right_one(ask) -> None:
+def test_a_url_without_its_slash_is_redirected(ask) -> None:
     response = ask("/api/v1/segments", data={"page_size": 3})
 
     assert response.status_code == 308
@@ -501,7 +501,7 @@ def test_an_address_without_its_slash_leads_to_the_right_one(ask) -> None:
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_what_is_only_read_cannot_be_written(ask, method: str) -> None:
+def test_read_only_endpoints_reject_writing(ask, method: str) -> None:
     told = problem(ask(members_of("lead"), method=method), 405)
 
     assert told["code"] == "method_not_allowed"
@@ -538,11 +538,11 @@ def test_a_bad_page_size_is_refused(ask, size: str) -> None:
     assert told["message"] == "page_size: Send a whole number from 1 to 200."
 
 
-def test_a_format_there_is_not_is_refused(ask) -> None:
+def test_an_unknown_format_is_refused(ask) -> None:
     problem(ask(SEGMENTS, data={"format": "xml"}), 404)
 
 
-def test_a_fault_is_told_without_its_details(client: Client, caplog) -> None:
+def test_a_server_error_has_no_details(client: Client, caplog) -> None:
     _, secret = keys.create_key("bot", READER)
     client.raise_request_exception = False
 
@@ -604,7 +604,7 @@ urlpatterns = [path("orders/", Orders.as_view())]
     ids=["missing", "together", "nested", "list", "another kind"],
 )
 @override_settings(ROOT_URLCONF=__name__)
-def test_what_was_sent_is_judged_by_path(client: Client, sent: Any, paths: list[str]) -> None:
+def test_errors_of_the_body_have_paths(client: Client, sent: Any, paths: list[str]) -> None:
     told = problem(client.post("/orders/", json.dumps(sent), content_type="application/json"), 400)
 
     assert told["code"] == "invalid"
@@ -620,14 +620,14 @@ def test_what_was_sent_is_judged_by_path(client: Client, sent: Any, paths: list[
     ],
 )
 @override_settings(ROOT_URLCONF=__name__)
-def test_what_cannot_be_read_is_refused(client: Client, sent: str, kind: str, status: int, code: str) -> None:
+def test_an_unreadable_body_is_refused(client: Client, sent: str, kind: str, status: int, code: str) -> None:
     assert problem(client.post("/orders/", sent, content_type=kind), status)["code"] == code
 
 
 # -- The documentation
 
 
-def test_the_schema_is_valid_and_describes_the_way_in(client: Client, capsys) -> None:
+def test_the_schema_is_valid_and_describes_authentication(client: Client, capsys) -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", "--format", "openapi-json")
 
     schema = json.loads(capsys.readouterr().out)

@@ -54,7 +54,7 @@ def test_a_segment_is_created_and_read(caller) -> None:
     assert (version.saved_by, version.saved_by_name) == (None, "key client")
 
 
-def test_a_segment_is_made_of_a_template(caller) -> None:
+def test_a_segment_is_created_from_a_template(caller) -> None:
     told = caller.post("segments/", {"template": "lost", "parameters": {"days": 60}}, 201)
 
     assert (told["slug"], told["name"]) == ("lost", "Lost")
@@ -97,7 +97,7 @@ def test_a_segment_is_made_of_a_template(caller) -> None:
         ({"template": "lost", "rule": KNOWN}, ["rule"]),
     ],
 )
-def test_what_will_not_do_is_refused_with_its_path(caller, sent, where) -> None:
+def test_invalid_fields_are_refused_with_their_path(caller, sent, where) -> None:
     shop.segment("taken", KNOWN)
 
     told = caller.post("segments/", sent, 400)
@@ -110,7 +110,7 @@ def test_what_will_not_do_is_refused_with_its_path(caller, sent, where) -> None:
 @pytest.mark.parametrize(
     "body", ['{"rule": ' + '{"all": [' * 50_000, "[" * 100_000 + "]" * 100_000, "{", "\x00"]
 )
-def test_what_is_no_json_is_refused(caller, body) -> None:
+def test_invalid_json_is_refused(caller, body) -> None:
     response = Client().post(f"{API}segments/", body, content_type="application/json", headers=caller.headers)
 
     assert (response.status_code, response.json()["code"]) == (400, "parse_error")
@@ -124,13 +124,13 @@ def test_what_is_no_json_is_refused(caller, body) -> None:
         ('{"template": "lost", "parameters": {"days": 1e400}}', ["parameters.days"]),
     ],
 )
-def test_what_only_json_can_say_is_refused_too(caller, body, where) -> None:
+def test_values_that_only_json_can_express_are_refused(caller, body, where) -> None:
     response = Client().post(f"{API}segments/", body, content_type="application/json", headers=caller.headers)
 
     assert (response.status_code, error_paths(response.json())) == (400, where)
 
 
-def test_a_deeply_nested_rule_is_refused_wherever_it_nests(caller) -> None:
+def test_a_deeply_nested_rule_is_refused_at_any_place(caller) -> None:
     deep: Any = {"known": {"is": True}}
     for _ in range(200):
         deep = {"all": [deep]}
@@ -143,7 +143,7 @@ def test_a_deeply_nested_rule_is_refused_wherever_it_nests(caller) -> None:
 # -- Editing
 
 
-def test_what_is_given_is_edited_and_a_rule_is_a_new_version(caller) -> None:
+def test_an_edit_changes_the_given_fields_and_a_rule_creates_a_version(caller) -> None:
     caller.post("segments/", new(description="Old"), 201)
 
     named = caller.patch("segments/buyers/", {"name": "Buyers of all sorts"})
@@ -168,7 +168,7 @@ def test_what_is_given_is_edited_and_a_rule_is_a_new_version(caller) -> None:
         ({"template": "lost"}, ["template"]),
     ],
 )
-def test_an_edit_that_will_not_do_changes_nothing(caller, sent, where) -> None:
+def test_an_invalid_edit_changes_nothing(caller, sent, where) -> None:
     shop.segment("buyers", BUYERS)
     shop.segment("above", {"in_segment": {"is": "buyers"}})
     shop.segment("other", KNOWN)
@@ -178,14 +178,14 @@ def test_an_edit_that_will_not_do_changes_nothing(caller, sent, where) -> None:
     assert caller.get("segments/buyers/") == before
 
 
-def test_of_a_fixed_list_the_names_are_edited(caller) -> None:
+def test_name_and_description_of_a_fixed_list_are_edited(caller) -> None:
     segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
 
     assert caller.patch("segments/chosen/", {"name": "The chosen"})["name"] == "The chosen"
     assert error_paths(caller.patch("segments/chosen/", {"rule": KNOWN}, 400)) == ["rule"]
 
 
-def test_an_edit_of_what_somebody_else_has_edited_is_refused(caller) -> None:
+def test_an_edit_of_an_outdated_version_is_refused(caller) -> None:
     shop.segment("buyers", BUYERS)
     mine = caller.call("get", "segments/buyers/")["ETag"]
     refreshed("buyers")  # is no edit
@@ -244,7 +244,7 @@ def test_a_key_without_the_scope_changes_nothing(method, address, sent) -> None:
     assert not Refresh.objects.exists()
 
 
-def test_staff_change_segments_as_far_as_they_may_in_the_admin() -> None:
+def test_staff_change_segments_with_the_permissions_of_the_admin() -> None:
     anna = User.objects.create_user("anna", is_staff=True)
     client = Client()
     client.force_login(anna)
@@ -303,9 +303,7 @@ def test_the_list_is_filtered_by_kind_status_and_name(caller) -> None:
         assert error_paths(told) == [wrong.partition("=")[0]]
 
 
-def test_a_list_or_segment_that_did_not_change_is_not_sent_again(
-    caller, django_assert_max_num_queries
-) -> None:
+def test_an_unchanged_list_or_segment_is_not_sent_again(caller, django_assert_max_num_queries) -> None:
     segment_store.install_templates()
 
     def tags() -> list[str]:
@@ -365,7 +363,7 @@ def test_a_refresh_is_queued_and_followed(caller) -> None:
     assert caller.post("segments/known/refresh/", status=202)["id"] != queued["id"]
 
 
-def test_a_refresh_after_one_that_waited_longer_stays_exact(caller) -> None:
+def test_a_refresh_that_overtakes_a_queued_one_leaves_correct_members(caller) -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,90")
     shop.segment("rich", {"total_spent": {"above": "average"}})
     queued = caller.post("segments/rich/refresh/", status=202)["id"]
@@ -389,7 +387,7 @@ def test_a_fixed_list_has_no_refresh(caller) -> None:
         assert caller.get(f"refreshes/{unknown}/", 404)["code"] == "not_found"
 
 
-def test_a_queued_refresh_that_no_worker_took_is_forgotten(caller) -> None:
+def test_a_queued_refresh_that_no_worker_started_is_deleted(caller) -> None:
     shop.segment("known", KNOWN)
     caller.post("segments/known/refresh/", status=202)
     now = datetime.now(UTC)
@@ -399,7 +397,7 @@ def test_a_queued_refresh_that_no_worker_took_is_forgotten(caller) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_new_segment_and_an_edited_one_are_sent_to_be_refreshed(caller) -> None:
+def test_a_refresh_of_a_new_or_edited_segment_is_queued(caller) -> None:
     app.control.purge()
     caller.post("segments/", new(), 201)
     caller.patch("segments/buyers/", {"name": "Just another name"})
@@ -413,7 +411,7 @@ def test_a_new_segment_and_an_edited_one_are_sent_to_be_refreshed(caller) -> Non
     assert app.control.purge() == 2
 
 
-def test_the_answer_costs_few_queries(caller, django_assert_max_num_queries) -> None:
+def test_a_segment_needs_few_queries(caller, django_assert_max_num_queries) -> None:
     caller.post("segments/", new("first"), 201)
     assert Customer.objects.count() == 0
 

@@ -64,7 +64,7 @@ def message() -> Delivery:
 
 
 @pytest.mark.parametrize(("method", "address"), WITH_CONTACT_DATA)
-def test_what_holds_contact_data_asks_for_the_permission_to_see_it(method, address, message):
+def test_contact_data_needs_the_permission_to_see_it(method, address, message):
     asked = {"content_type": "application/json"} if method == "post" else {}
 
     refused = getattr(person("view_contact_data"), method)(f"/api/v1/{address}", **asked)
@@ -74,7 +74,7 @@ def test_what_holds_contact_data_asks_for_the_permission_to_see_it(method, addre
     assert Customer.objects.filter(customer_id="c1").exists()
 
 
-def test_who_may_see_contact_data_is_answered(message):
+def test_staff_with_the_permission_get_contact_data(message):
     client = person()
 
     for method, address in WITH_CONTACT_DATA:
@@ -82,7 +82,7 @@ def test_who_may_see_contact_data_is_answered(message):
             assert client.get(f"/api/v1/{address}").status_code == 200, address
 
 
-def test_staff_look_at_the_messages_of_a_visitor_without_a_trace(message):
+def test_staff_see_the_messages_of_a_visitor_without_marking_them_as_seen(message):
     client = person()
     dismissal = reverse("api-visitor-message-dismiss", args=["a1", message.token])
 
@@ -98,7 +98,7 @@ def test_staff_look_at_the_messages_of_a_visitor_without_a_trace(message):
     assert message.dismissed_at
 
 
-def test_codes_are_downloaded_and_audiences_exported_by_who_may_see_what_they_hold(message):
+def test_downloads_of_codes_and_audiences_need_the_permission_for_contact_data(message):
     [pool] = CouponPool.objects.all()
     codes = reverse("admin:campaigns_couponpool_codes", args=[pool.pk])
     download = reverse("admin:campaigns_campaign_audience_download", args=[message.campaign.segment_id])

@@ -37,7 +37,7 @@ def known() -> Segment:
     return segment
 
 
-def test_a_stream_tells_what_the_pages_tell(caller, known) -> None:
+def test_a_stream_contains_what_the_pages_contain(caller, known) -> None:
     pages = caller.get(MEMBERS)["results"]
 
     response = caller.call("get", f"{MEMBERS}?format=ndjson")
@@ -69,7 +69,7 @@ def test_no_cell_is_a_formula(caller, known) -> None:
     assert (rows[2]["first_name"], rows[2]["last_name"]) == ("'@SUM(A1)", "-1")
 
 
-def test_a_stream_is_compressed_for_who_asks(caller, known) -> None:
+def test_a_stream_is_compressed_on_request(caller, known) -> None:
     plain = streamed_text(caller.call("get", f"{MEMBERS}?format=csv"))
 
     response = caller.call("get", f"{MEMBERS}?format=csv", Accept_Encoding="gzip, deflate")
@@ -79,7 +79,7 @@ def test_a_stream_is_compressed_for_who_asks(caller, known) -> None:
     assert gzip.decompress(b"".join(response.streaming_content)).decode() == plain
 
 
-def test_a_stream_goes_on_where_it_broke_off(caller, known, monkeypatch, django_assert_num_queries) -> None:
+def test_a_stream_continues_where_it_broke_off(caller, known, monkeypatch, django_assert_num_queries) -> None:
     monkeypatch.setattr(member_stream, "MEMBERS_BATCH_SIZE", 2)
     everybody = ndjson_objects(caller.call("get", f"{MEMBERS}?format=ndjson"))
 
@@ -92,7 +92,7 @@ def test_a_stream_goes_on_where_it_broke_off(caller, known, monkeypatch, django_
         assert streamed_text(caller.call("get", f"{MEMBERS}?format=csv")).count("\r\n") == 4
 
 
-def test_who_leaves_while_a_stream_is_read_moves_nobody_else(caller, known, monkeypatch) -> None:
+def test_a_member_who_leaves_during_a_stream_shifts_no_other(caller, known, monkeypatch) -> None:
     monkeypatch.setattr(member_stream, "MEMBERS_BATCH_SIZE", 1)
     response = caller.call("get", f"{MEMBERS}?format=ndjson")
     lines = iter(response.streaming_content)
@@ -106,7 +106,7 @@ def test_who_leaves_while_a_stream_is_read_moves_nobody_else(caller, known, monk
 
 
 @pytest.mark.parametrize("form", ["csv", "ndjson"])
-def test_what_is_wrong_is_told_as_json_whatever_was_asked_for(caller, known, form) -> None:
+def test_errors_are_json_in_every_format(caller, known, form) -> None:
     page = caller.get(f"{MEMBERS}?page_size=1")
     back = caller.get(caller.get(page["next"])["next"])["previous"].partition("cursor=")[2].partition("&")[0]
     for address, status, code in (

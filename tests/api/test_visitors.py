@@ -59,7 +59,7 @@ def ask(key: str, client: Client) -> Ask:
 
 
 @pytest.mark.parametrize("visitor", ["a/b", "line\nbreak", "line\u2028break", "ü 100 %", "a?b#c"])
-def test_any_id_is_asked_for(visitor: str, ask: Ask) -> None:
+def test_any_id_is_accepted(visitor: str, ask: Ask) -> None:
     public("visitors", ANONYMOUS)
     shop.events(f'm1,,"{visitor}",Product Viewed,2026-03-01T10:00:00Z')
 
@@ -84,13 +84,13 @@ def visitors() -> None:
 # -- Who is in what
 
 
-def test_public_segments_are_named_and_nothing_else(ask: Ask, visitors: None) -> None:
+def test_only_public_segments_are_returned(ask: Ask, visitors: None) -> None:
     assert ask("a1") == ["anonymous", "cart"]
     assert ask("a2") == ["anonymous", "buyers"]  # the customer they turned out to be
     assert ask("nobody") == []
 
 
-def test_what_happened_a_moment_ago_counts(ask: Ask, visitors: None) -> None:
+def test_events_count_immediately(ask: Ask, visitors: None) -> None:
     assert ask("a1") == ["anonymous", "cart"]
 
     shop.orders("o2,c2,2026-03-01,10", update_facts=False)
@@ -100,7 +100,7 @@ def test_what_happened_a_moment_ago_counts(ask: Ask, visitors: None) -> None:
     assert ask("a1") == ["anonymous", "buyers", "cart"]
 
 
-def test_what_staff_alter_counts_at_once(ask: Ask, visitors: None, admin_client: Client) -> None:
+def test_changes_by_staff_count_immediately(ask: Ask, visitors: None, admin_client: Client) -> None:
     assert ask("a1") == ["anonymous", "cart"]
     segments = {segment.slug: segment for segment in Segment.objects.all()}
 
@@ -123,7 +123,7 @@ def test_what_staff_alter_counts_at_once(ask: Ask, visitors: None, admin_client:
     assert ask("a1") == []
 
 
-def test_fixed_lists_are_named_where_they_are_public(ask: Ask, visitors: None) -> None:
+def test_public_fixed_lists_are_returned(ask: Ask, visitors: None) -> None:
     customer = Customer.objects.get(customer_id="c1")
     for slug in ("vips", "debtors"):
         listed = segment_store.create_fixed_list(slug, slug, [customer.pk], datetime.now(UTC))
@@ -136,7 +136,7 @@ def test_fixed_lists_are_named_where_they_are_public(ask: Ask, visitors: None) -
     assert (ask("a2"), ask("a1")) == (["vips"], [])
 
 
-def test_they_are_the_live_ones_also_where_figures_of_the_population_count(ask: Ask) -> None:
+def test_segments_with_population_statistics_are_evaluated_live(ask: Ask) -> None:
     with time_machine.travel(NOON, tick=False):
         shop.customers("c1,c1@example.org", "c2,")
         shop.orders("o1,c1,2026-03-01,10", "o2,c1,2026-03-10,40", "o3,c2,2026-03-01,10")
@@ -162,7 +162,7 @@ def test_they_are_the_live_ones_also_where_figures_of_the_population_count(ask: 
 @pytest.mark.parametrize(
     "odd", ["a/b?c=d&e", "100% 'ja'; --", "anonymous:twice", "☕ö", "c1", "..", "x" * 240]
 )
-def test_ids_are_whatever_a_browser_made_of_them(odd: str, ask: Ask) -> None:
+def test_ids_are_decoded_and_normalized(odd: str, ask: Ask) -> None:
     public("anonymous", ANONYMOUS)
     assert ask(odd) == []
 
@@ -173,21 +173,21 @@ def test_ids_are_whatever_a_browser_made_of_them(odd: str, ask: Ask) -> None:
     assert ask(f"anonymous:{odd}") == []
 
 
-def test_what_cannot_be_an_id_is_nobodys(ask: Ask, visitors: None) -> None:
+def test_an_impossible_id_belongs_to_nobody(ask: Ask, visitors: None) -> None:
     assert ask("a\x001") == ask("a" * 3000) == []
 
 
 # -- What it reveals
 
 
-def test_ids_of_customers_open_nothing(ask: Ask, visitors: None) -> None:
+def test_ids_of_customers_reveal_nothing(ask: Ask, visitors: None) -> None:
     shop.customers("c1,anna@example.org")
 
     for other in ("c1", "anna@example.org", "1", "-1"):
         assert ask(other) == []
 
 
-def test_somebody_in_no_segment_and_nobody_are_answered_alike(
+def test_an_unknown_visitor_gets_the_same_response_as_one_in_no_segment(
     key: str, visitors: None, client: Client, django_assert_num_queries
 ) -> None:
     Segment.objects.exclude(slug="buyers").update(is_public=False)
@@ -203,7 +203,7 @@ def test_somebody_in_no_segment_and_nobody_are_answered_alike(
     assert "no-store" in answers[0]["Cache-Control"]
 
 
-def test_without_public_segments_hardly_anything_is_asked(
+def test_without_public_segments_two_queries_suffice(
     ask: Ask, client: Client, key: str, django_assert_num_queries
 ) -> None:
     ask("a1")
@@ -214,7 +214,7 @@ def test_without_public_segments_hardly_anything_is_asked(
 # -- Who may ask
 
 
-def test_a_key_stands_in_the_header_or_in_the_address(key: str, visitors: None, client: Client) -> None:
+def test_a_key_is_accepted_in_the_header_or_in_the_url(key: str, visitors: None, client: Client) -> None:
     assert key.startswith("pub_")
     by_header = client.get(address("a1"), headers={"Authorization": f"Bearer {key}"})
     by_address = client.get(address("a1"), {"key": key})
@@ -225,7 +225,7 @@ def test_a_key_stands_in_the_header_or_in_the_address(key: str, visitors: None, 
     problem(client.get(address("a1")), 401)
 
 
-def test_no_other_key_stands_in_an_address(client: Client) -> None:
+def test_no_other_kind_of_key_is_accepted_in_the_url(client: Client) -> None:
     _, secret = keys.create_key("bot", ["segments:read", "members:read"])
 
     told = problem(client.get(address("a1"), {"key": secret}), 401)
@@ -238,7 +238,7 @@ def test_no_other_key_stands_in_an_address(client: Client) -> None:
         problem(client.get(f"/api/v1/{elsewhere}", {"key": secret}), 401)
 
 
-def test_staff_may_ask_who_see_members(client: Client, visitors: None) -> None:
+def test_staff_who_may_see_members_get_the_segments(client: Client, visitors: None) -> None:
     anna = User.objects.create_user("anna", is_staff=True)
     client.force_login(anna)
     problem(client.get(address("a1")), 403)
@@ -250,9 +250,7 @@ def test_staff_may_ask_who_see_members(client: Client, visitors: None) -> None:
 # -- From which pages
 
 
-def test_scripts_of_the_shops_pages_may_read_the_answer_and_those_of_others_not(
-    key: str, client: Client, settings
-) -> None:
+def test_only_scripts_of_the_shops_pages_may_read_the_response(key: str, client: Client, settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = [PAGE]
 
     def allowed(path: str, origin: str = PAGE, **query: str) -> str | None:
@@ -274,7 +272,7 @@ def test_scripts_of_the_shops_pages_may_read_the_answer_and_those_of_others_not(
         assert allowed(elsewhere) is None
 
 
-def test_who_sends_the_key_in_the_header_asks_before(client: Client, settings) -> None:
+def test_a_key_in_the_header_needs_a_preflight_request(client: Client, settings) -> None:
     settings.CORS_ALLOWED_ORIGINS = [PAGE]
     wish = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
 

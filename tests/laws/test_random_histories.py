@@ -218,13 +218,13 @@ zones = st.sampled_from(ZONES)
 
 @settings(slowly, max_examples=20)
 @given(history=histories(RULES), zone=zones)
-def test_refreshes_over_random_histories_leave_the_right_members(history, zone):
+def test_refreshes_over_random_histories_leave_the_correct_members(history, zone):
     check(history, zone)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("part", range(PARTS))
-def test_refreshes_over_many_random_histories_leave_the_right_members(part, record_property):
+def test_refreshes_over_many_random_histories_leave_the_correct_members(part, record_property):
     ran = 0
 
     # Not derandomized, as Hypothesis is where it finds a CI: all parts would be the same.

@@ -30,7 +30,7 @@ def buyers() -> Segment:
 
 
 @pytest.mark.usefixtures("buyers")
-def test_a_refresh_says_what_it_did_to_each_segment() -> None:
+def test_a_refresh_prints_the_result_of_each_segment() -> None:
     shop.segment("regular-buyers", REGULARS)
 
     assert shop.command("refresh_segments", *AT).splitlines() == [
@@ -69,7 +69,7 @@ def test_an_instant_before_the_last_refresh_is_refused() -> None:
         (["buyers", "chosen"], "chosen is a fixed list"),
     ],
 )
-def test_a_segment_that_cannot_be_refreshed_is_named_and_nothing_is_done(slugs, complaint) -> None:
+def test_a_segment_that_cannot_be_refreshed_is_an_error(slugs, complaint) -> None:
     segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
 
     with pytest.raises(CommandError, match=complaint):
@@ -118,7 +118,7 @@ def test_members_are_written_as_csv() -> None:
     assert {row[1] for row in rows[1:]} == {"2999-01-01T00:00:00+00:00"}
 
 
-def test_members_of_no_segment_are_an_error() -> None:
+def test_members_of_an_unknown_segment_are_an_error() -> None:
     with pytest.raises(CommandError, match=r"there is no segment 'nowhere' \(existing: none yet"):
         shop.command("members", "nowhere")
 
@@ -126,7 +126,7 @@ def test_members_of_no_segment_are_an_error() -> None:
 # -- install_templates
 
 
-def test_templates_are_installed_once_and_an_edited_one_is_left_alone() -> None:
+def test_templates_are_installed_once_and_edited_segments_stay() -> None:
     said = shop.command("install_templates")
     assert said.splitlines() == [f"created {slug}" for slug in TEMPLATES]
 
@@ -145,7 +145,7 @@ def test_templates_are_installed_once_and_an_edited_one_is_left_alone() -> None:
 # -- explain
 
 
-def test_an_explanation_gives_each_conditions_verdict_and_the_customers_value() -> None:
+def test_an_explanation_shows_whether_each_condition_is_met_and_the_customers_value() -> None:
     shop.customers("c1,a@example.org,DE,2026-01-01", header="customer_id,email,country,first_seen")
     shop.orders("o1,c1,2026-03-01,10.50", "o2,c1,2026-03-03,20")
     shop.segment(
@@ -190,7 +190,7 @@ def test_an_explanation_gives_each_conditions_verdict_and_the_customers_value() 
     ],
 )  # fmt: skip
 @override_settings(TIME_ZONE="Europe/Berlin")
-def test_an_explanation_tells_the_figure_that_it_compares_with(rule, told) -> None:
+def test_an_explanation_shows_the_statistic_that_it_compares_with(rule, told) -> None:
     some = (f"o{n},c{n},2026-03-01,20" for n in range(1, 9))
     shop.orders("o0,c0,2026-03-01T12:30Z,1234.07", *some, "o9,c9,2026-03-01,115.93")
     shop.segment("asked", rule)
@@ -198,7 +198,7 @@ def test_an_explanation_tells_the_figure_that_it_compares_with(rule, told) -> No
     assert shop.command("explain", "c0", "asked").splitlines()[1] == told
 
 
-def test_an_explanation_tells_amounts_in_cents_unless_they_would_look_the_same() -> None:
+def test_an_explanation_shows_amounts_in_cents_unless_they_would_look_equal() -> None:
     shop.orders("o0,c0,2026-03-01,100", "o1,c1,2026-03-01,50.01", "o2,c2,2026-03-01,50.01")
     shop.segment("asked", {"total_spent": {"above": "average"}})
 
@@ -218,7 +218,7 @@ def test_an_explanation_tells_amounts_in_cents_unless_they_would_look_the_same()
     ]
 
 
-def test_an_order_ends_the_cart_that_an_explanation_tells_of() -> None:
+def test_an_order_closes_the_cart_in_an_explanation() -> None:
     shop.events("m1,c1,,Product Added,2026-03-14", "m2,c2,,Product Added,2026-03-14")
     shop.orders("o1,c1,2026-03-14T09:00Z,10")
     shop.segment("waiting", {"open_cart": {"within_last": "3650d"}})
@@ -241,7 +241,7 @@ def test_a_member_is_explained_with_the_time_of_entering(buyers: Segment) -> Non
 
 
 @pytest.mark.parametrize("name", ["a1", "anonymous:a1", "c1"])
-def test_a_joined_visitor_is_explained_as_the_customer(name) -> None:
+def test_a_merged_visitor_is_explained_as_the_customer(name) -> None:
     shop.events("m1,,a1,View,2026-03-01", "m2,c1,,View,2026-03-01")
     shop.events("m3,c1,a1,View,2026-03-01")
     shop.segment("viewers", {"event_count": {"is": 3}})
@@ -253,7 +253,7 @@ def test_a_joined_visitor_is_explained_as_the_customer(name) -> None:
     assert second.endswith(": 3")
 
 
-def test_a_visitor_is_explained_by_the_printed_id() -> None:
+def test_a_visitor_is_found_by_the_public_id() -> None:
     shop.events("m1,,a1,View,2026-03-01")
     shop.segment("viewers", {"event_count": {"is": 3}})
 
@@ -270,7 +270,7 @@ def test_a_visitor_is_explained_by_the_printed_id() -> None:
         ("later", "buyers", "'later' has not been seen yet: all their records are dated in the future"),
     ],
 )
-def test_what_cannot_be_explained_says_why(customer, slug, complaint) -> None:
+def test_an_impossible_explanation_is_an_error(customer, slug, complaint) -> None:
     shop.orders("o9,later,2999-01-01,10")
 
     with pytest.raises(CommandError, match=complaint):

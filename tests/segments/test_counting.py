@@ -1,4 +1,4 @@
-"""The count of a rule that is being written: the members it would have, or an answer that it takes too long."""
+"""Counts of a rule that is being edited: the customers it matches, in limited time or in a worker."""
 
 import threading
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def shop_at_noon() -> Iterator[None]:
         yield
 
 
-def test_a_count_tells_who_matches_who_is_known_and_who_subscribed(shop_at_noon):
+def test_a_count_has_the_matching_known_and_subscribed_customers(shop_at_noon):
     found = counting.count_matching(parse(RULE))
 
     assert found == RuleCount(at=NOON, everybody=4, matching=3, known=2, subscribed=2)
@@ -52,7 +52,7 @@ def test_details_count_each_condition_alone_by_its_path(shop_at_noon):
     assert len(found.sample) == 3
 
 
-def test_figures_are_those_of_the_latest_refresh(shop_at_noon):
+def test_statistics_are_those_of_the_latest_refresh(shop_at_noon):
     rule = {"total_spent": {"above": "average"}}
     shop.segment("rich", rule)
     refresh_all(NOON)
@@ -60,7 +60,7 @@ def test_figures_are_those_of_the_latest_refresh(shop_at_noon):
     assert counting.count_matching(parse(rule)).matching == len(shop.members("rich")) == 1
 
 
-def test_nothing_runs_longer_than_somebody_waits():
+def test_a_statement_ends_at_its_time_limit():
     with pytest.raises(time_limits.StatementTimeout), time_limits.time_limit(0.1):
         execution.fetch_all(EVER)
 
@@ -69,7 +69,7 @@ def test_nothing_runs_longer_than_somebody_waits():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_counts_what_takes_longer(counts_worker):
+def test_a_worker_runs_slow_counts(counts_worker):
     shop.customers("c1,c1@example.org", "c2,")
 
     ticket = counting.enqueue_count(RULE, "somebody")
@@ -95,7 +95,7 @@ def test_only_the_latest_count_of_a_person_runs(shop_at_noon):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_count_that_runs_ends_when_its_person_asks_for_another():
+def test_a_running_count_ends_when_the_person_requests_another():
     def take_ever(execute, sql, params, many, context):
         if 'FROM "customers_customer"' in sql:
             sql, params = EVER, None
@@ -115,7 +115,7 @@ def test_a_count_that_runs_ends_when_its_person_asks_for_another():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nine_counts_keep_nothing_else_waiting(celery_worker, client, settings):
+def test_many_counts_do_not_delay_other_tasks(celery_worker, client, settings):
     """Nobody counts here, as if all nine were slow; the worker of all else goes on."""
     settings.COUNT_PATIENCE = 0
     broker = redis.Redis.from_url(settings.REDIS_URL)
@@ -137,6 +137,6 @@ def test_nine_counts_keep_nothing_else_waiting(celery_worker, client, settings):
     broker.delete(settings.COUNTS_QUEUE)
 
 
-def test_a_count_that_nobody_knows_says_what_to_do():
+def test_the_error_of_an_unknown_count_says_what_to_do():
     with pytest.raises(LookupError, match="Change the rule"):
         counting.fetch_count("nothing")

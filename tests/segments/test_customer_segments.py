@@ -1,4 +1,4 @@
-"""A customer's page and segments: in and out, then and now, and why, of all segments at once."""
+"""The segments on a customer's page: periods of membership, and explanations of all segments."""
 
 from datetime import timedelta
 from typing import Any
@@ -87,14 +87,14 @@ def test_every_segment_is_explained_in_few_queries(client, django_assert_max_num
         ({"known": {"is": True}}, ()),
     ],
 )  # fmt: skip
-def test_what_is_missing_is_said(rule, lacking, client) -> None:
+def test_an_explanation_shows_what_is_missing(rule, lacking, client) -> None:
     shop.customers("c1,c1@example.org")
     shop.segment("asked", rule)
 
     assert explained(client)["asked"].tree.lacking == lacking
 
 
-def test_it_tells_what_the_next_refresh_will_do(client) -> None:
+def test_an_explanation_shows_what_the_next_refresh_will_do(client) -> None:
     shop.customers("c1,c1@example.org")
     shop.segment("waiting", {"open_cart": {"within_last": "7d"}})
     refresh_all()
@@ -106,7 +106,7 @@ def test_it_tells_what_the_next_refresh_will_do(client) -> None:
     assert one.ahead == "will enter at the next refresh"
 
 
-def test_one_segment_is_explained_alone_and_what_cannot_be_says_why(client) -> None:
+def test_one_segment_is_explained_or_shows_why_not(client) -> None:
     shop.customers("c1,c1@example.org")
     shop.segment("known", {"known": {"is": True}})
     shop.segment("broken", {"known": {"is": True}})

@@ -1,4 +1,4 @@
-"""What the rule editor asks the server, and the form without it."""
+"""The requests of the rule editor, and the form without JavaScript."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def suggested(client: Client, **query: str) -> list[str]:
     return list(client.get(reverse("admin:segments_segment_rule_suggestions"), query).json()["values"])
 
 
-def test_a_rule_is_said_in_words_and_counted(admin_client, small_shop):
+def test_a_rule_is_shown_as_a_sentence_and_counted(admin_client, small_shop):
     answer = ask(admin_client, "count", RULE)
 
     assert answer["sentence"].startswith("Everyone who is known")
@@ -44,7 +44,7 @@ def test_a_rule_is_said_in_words_and_counted(admin_client, small_shop):
     }  # fmt: skip
 
 
-def test_each_condition_is_counted_alone_and_members_to_be_are_named(admin_client, small_shop):
+def test_each_condition_is_counted_and_a_sample_is_shown(admin_client, small_shop):
     answer = ask(admin_client, "details", RULE)
 
     assert answer["conditions"] == {"rule.all[0].known": 2, "rule.all[1].country": 2}
@@ -61,14 +61,14 @@ def test_each_condition_is_counted_alone_and_members_to_be_are_named(admin_clien
     ],
 )
 @pytest.mark.parametrize("page", ["count", "details"])
-def test_what_is_wrong_comes_with_its_place(admin_client, rule, path, page):
+def test_errors_have_their_path(admin_client, rule, path, page):
     error = ask(admin_client, page, rule)["error"]
 
     assert error["path"] == path
     assert error["message"]
 
 
-def test_a_segment_may_not_come_to_refer_to_itself(admin_client):
+def test_a_segment_cannot_refer_to_itself(admin_client):
     shop.segment("one", {"known": {"is": True}})
 
     error = ask(admin_client, "count", {"in_segment": {"is": "one"}}, slug="one")["error"]
@@ -77,7 +77,7 @@ def test_a_segment_may_not_come_to_refer_to_itself(admin_client):
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"rule"', b"\xff"])
-def test_a_body_that_is_no_rule_is_an_error_to_read(admin_client, body):
+def test_a_body_without_a_rule_has_a_readable_error(admin_client, body):
     url = reverse("admin:segments_segment_rule_count")
 
     assert "error" in admin_client.post(url, body, content_type="application/json").json()
@@ -99,7 +99,7 @@ def test_attributes_and_properties_are_suggested_by_name_and_value(admin_client)
     assert sorted(suggested(admin_client, of="property")) == ["colour", "price"]
 
 
-def test_nobody_counts_who_may_not_see_segments(client, django_user_model):
+def test_counting_needs_the_permission_to_see_segments(client, django_user_model):
     client.force_login(django_user_model.objects.create_user("ann", is_staff=True))
 
     for page in ("count", "details"):
@@ -107,7 +107,7 @@ def test_nobody_counts_who_may_not_see_segments(client, django_user_model):
         assert client.post(url, "{}", content_type="application/json").status_code == 403
 
 
-def test_without_javascript_the_rule_is_a_text(admin_client):
+def test_without_javascript_the_rule_is_a_text_field(admin_client):
     page = admin_client.get(reverse("admin:segments_segment_add")).content.decode()
     assert '<textarea name="rule"' in page
 

@@ -1,4 +1,4 @@
-"""`evaluate`: whom a rule matches at an instant, changing nothing."""
+"""`evaluate` counts or lists the customers that a rule matches at an instant, and changes nothing."""
 
 import io
 import json
@@ -67,7 +67,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_shop")
-def test_a_past_instant_sees_nothing_of_what_came_later(tmp_path: Path) -> None:
+def test_a_past_instant_ignores_later_records(tmp_path: Path) -> None:
     file = rule_file(tmp_path, [BUYERS, REGULARS, {"known": {"is": False}}, {"known": {"is": True}}])
 
     def counts(at: str) -> list[int]:
@@ -91,7 +91,7 @@ def test_an_instant_without_an_offset_is_in_the_shops_zone(settings, tmp_path: P
 
 
 @pytest.mark.usefixtures("small_shop")
-def test_a_segment_is_evaluated_by_its_rule_whatever_its_members_are() -> None:
+def test_a_segment_is_evaluated_by_its_rule_not_its_members() -> None:
     shop.segment("regulars", REGULARS)
 
     assert shop.command("evaluate", "--segment", "regulars", "--ids") == "c1\n"
@@ -113,7 +113,7 @@ def test_evaluating_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_shop")
-def test_records_whose_facts_still_wait_are_evaluated_too(tmp_path: Path) -> None:
+def test_queued_facts_are_updated_before_the_evaluation(tmp_path: Path) -> None:
     shop.orders("o4,c9,2026-03-01,1", update_facts=False)
 
     assert shop.command("evaluate", "--rule", rule_file(tmp_path, BUYERS)) == "3\n"
@@ -158,9 +158,7 @@ def nested(depth: int) -> str:
     ],
     ids=range(18),
 )  # fmt: skip
-def test_a_rule_that_will_not_do_is_refused_at_once_with_the_path_of_what_is_wrong(
-    tmp_path: Path, rule, complaint
-) -> None:
+def test_an_invalid_rule_is_refused_with_its_path(tmp_path: Path, rule, complaint) -> None:
     file = rule_file(tmp_path, rule)
     begun = time.process_time()
 
@@ -186,14 +184,14 @@ def test_a_rule_that_will_not_do_is_refused_at_once_with_the_path_of_what_is_wro
         (["--segment", "x", "--at", "soon"], "'soon' is not a time; write it as 2026-03-31"),
     ],
 )
-def test_arguments_that_will_not_do_are_refused(arguments, complaint) -> None:
+def test_invalid_arguments_are_refused(arguments, complaint) -> None:
     with pytest.raises(CommandError) as refused:
         shop.command("evaluate", *arguments)
 
     assert complaint in str(refused.value)
 
 
-def test_a_stored_rule_that_cannot_be_read_any_more_is_an_error_and_no_crash() -> None:
+def test_a_stored_rule_that_is_no_longer_valid_is_an_error() -> None:
     shop.segment("old", BUYERS)
     Segment.objects.update(rule={"gone": {}})
 

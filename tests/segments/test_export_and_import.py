@@ -33,7 +33,7 @@ def import_segments(folder: Path, given: object) -> str:
     return shop.command("import_segments", file)
 
 
-def test_what_is_exported_and_imported_elsewhere_is_the_same(tmp_path: Path) -> None:
+def test_an_export_that_is_imported_gives_equal_segments(tmp_path: Path) -> None:
     segment_store.install_templates()
     shop.segment("groesse", {"attribute": {"name": "Größe", "is": "XL"}})
     shop.segment("not-lost", {"none": [{"in_segment": {"is": "lost"}}]})
@@ -91,7 +91,7 @@ def test_importing_updates_by_slug_and_does_not_refresh(tmp_path: Path) -> None:
     assert Segment.objects.count() == 3
 
 
-def test_a_name_alone_makes_no_new_version(tmp_path: Path) -> None:
+def test_a_new_name_creates_no_version(tmp_path: Path) -> None:
     shop.segment("a", BUYERS)
 
     assert import_segments(tmp_path, [item("a", name="Renamed")]) == "updated a\n"
@@ -139,9 +139,7 @@ def test_a_file_from_standard_input_is_imported(monkeypatch) -> None:
     ],
     ids=range(23),
 )  # fmt: skip
-def test_a_file_with_one_bad_segment_imports_none_and_says_what_is_wrong(
-    tmp_path: Path, given, complaint
-) -> None:
+def test_a_file_with_an_invalid_segment_imports_none(tmp_path: Path, given, complaint) -> None:
     shop.segment("old", BUYERS)
     shop.segment("user", {"in_segment": {"is": "old"}})
     segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
@@ -154,6 +152,6 @@ def test_a_file_with_one_bad_segment_imports_none_and_says_what_is_wrong(
     assert shop.rows_of(Segment) == before
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_the_error_names_a_missing_file() -> None:
     with pytest.raises(CommandError, match=r"nowhere\.json: No such file or directory"):
         shop.command("import_segments", "nowhere.json")

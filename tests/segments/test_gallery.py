@@ -1,4 +1,4 @@
-"""The gallery of templates: sizes before there is a segment, and what the shop has already."""
+"""The gallery of templates shows how many customers match, and which segments exist already."""
 
 from collections.abc import Iterator
 
@@ -46,7 +46,7 @@ def test_every_template_is_shown_once_under_its_purpose(client) -> None:
     assert sorted(card.template.slug for _, cards in groups for card in cards) == sorted(TEMPLATES)
 
 
-def test_a_size_is_told_before_there_is_a_segment(buyers, client) -> None:
+def test_a_template_shows_how_many_customers_match(buyers, client) -> None:
     told = size(client, "lost")
 
     assert '1 <small class="muted">of 3 customers, 1 known' in told
@@ -54,13 +54,13 @@ def test_a_size_is_told_before_there_is_a_segment(buyers, client) -> None:
     assert not Segment.objects.exists()
 
 
-def test_it_changes_with_the_parameters(buyers, client) -> None:
+def test_the_number_changes_with_the_parameters(buyers, client) -> None:
     assert "2 <small" in size(client, "lost", days="40")
     assert "longer than 40 days ago" in size(client, "lost", days="40")
 
 
 @pytest.mark.parametrize("days", ["0", "x", "", "1.5", "99999"])
-def test_a_parameter_that_will_not_do_says_what_to_change(days, buyers, client) -> None:
+def test_the_error_of_an_invalid_parameter_says_what_to_change(days, buyers, client) -> None:
     assert "Days:" in size(client, "lost", days=days)
 
 
@@ -69,7 +69,7 @@ def test_an_unknown_template_is_not_found(client) -> None:
     assert client.get(address).status_code == 404
 
 
-def test_what_the_shop_has_is_told_with_a_link(client) -> None:
+def test_existing_segments_are_linked(client) -> None:
     segment = segment_store.create_from_template(TEMPLATES["lost"], slug="gone", name="Gone", days=10)
 
     content = client.get(reverse("admin:segments_segment_from_template")).content.decode()
@@ -78,7 +78,7 @@ def test_what_the_shop_has_is_told_with_a_link(client) -> None:
     assert "Gone" in content
 
 
-def test_a_segment_gets_the_name_that_is_given(client) -> None:
+def test_a_segment_gets_the_given_name(client) -> None:
     data = {"template": "lost", "lost-slug": "lost", "lost-days": "120", "lost-name": "Lost for 120 days"}
     client.post(reverse("admin:segments_segment_from_template"), data)
 

@@ -71,7 +71,7 @@ def test_a_refresh_with_nothing_new_evaluates_nobody(crowd) -> None:
     assert Segment.objects.get().refreshed_at == NOON + timedelta(seconds=1)
 
 
-def test_customers_who_ordered_or_whose_time_is_over_are_candidates(crowd, clock) -> None:
+def test_candidates_are_customers_who_ordered_or_whose_period_ended(crowd, clock) -> None:
     shop.segment("recent", RECENT)
     refresh_at(NOON)
 
@@ -84,7 +84,7 @@ def test_customers_who_ordered_or_whose_time_is_over_are_candidates(crowd, clock
     assert sorted(shop.changes("recent")[-2:]) == [("c29", "left", "time"), ("c35", "entered", "activity")]
 
 
-def test_customers_whom_the_average_passes_are_candidates(crowd, clock) -> None:
+def test_customers_whose_value_the_average_passes_are_candidates(crowd, clock) -> None:
     shop.segment("big", BIG_SPENDERS)
     refresh_at(NOON)  # a third each spent 10, 11 and 12
 
@@ -112,7 +112,7 @@ def test_an_order_dated_ahead_is_activity_when_its_time_comes(crowd, clock) -> N
     assert shop.changes("hundred") == [("c1", "entered", "activity")]
 
 
-def test_a_customer_first_seen_ahead_begins_to_exist_by_activity(crowd, clock) -> None:
+def test_a_customer_first_seen_in_the_future_enters_by_activity(crowd, clock) -> None:
     shop.customers("new,new@example.org,2026-03-20T00:00Z", header="customer_id,email,first_seen")
     shop.segment("known", {"known": {"is": True}})
     refresh_at(NOON)
@@ -124,7 +124,7 @@ def test_a_customer_first_seen_ahead_begins_to_exist_by_activity(crowd, clock) -
     assert shop.changes("known") == [("new", "entered", "activity")]
 
 
-def test_an_erasure_that_moves_the_average_moves_others_by_population(crowd, clock) -> None:
+def test_an_erasure_that_changes_the_average_has_the_cause_population(crowd, clock) -> None:
     shop.orders("much,rich,2026-03-01,4000")
     shop.segment("big", BIG_SPENDERS)
     refresh_at(NOON)
@@ -337,7 +337,7 @@ def test_statistics_may_be_as_old_as_the_setting_allows_and_say_so(crowd, clock)
 # -- Leases
 
 
-def test_one_refresh_runs_at_a_time_and_a_second_gives_way(crowd) -> None:
+def test_one_refresh_runs_at_a_time(crowd) -> None:
     shop.segment("recent", RECENT)
     Refresh.objects.create(at=NOON, started_at=NOON, heartbeat_at=NOON)
 
@@ -350,7 +350,7 @@ def test_one_refresh_runs_at_a_time_and_a_second_gives_way(crowd) -> None:
 @pytest.mark.parametrize(
     "beat", [NOON - days(1), NOON + days(1)], ids=["long ago", "by a clock that stepped back"]
 )
-def test_a_refresh_whose_process_is_gone_gives_way(crowd, beat) -> None:
+def test_a_refresh_whose_process_died_is_replaced(crowd, beat) -> None:
     shop.segment("recent", RECENT)
     dead = Refresh.objects.create(at=NOON, started_at=NOON, heartbeat_at=beat)
 
@@ -360,7 +360,7 @@ def test_a_refresh_whose_process_is_gone_gives_way(crowd, beat) -> None:
     assert (dead.state, dead.error) == ("failed", ABANDONED_ERROR)
 
 
-def test_a_refresh_that_breaks_off_says_so_and_gives_the_lease_back(crowd) -> None:
+def test_a_failing_refresh_stores_its_error_and_releases_the_lease(crowd) -> None:
     shop.segment("recent", RECENT)
     before = shop.rows_of(Membership, Change)
 
@@ -409,7 +409,7 @@ def test_two_refreshes_at_once_follow_one_another() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif("connection.vendor == 'sqlite'", reason="on SQLite an edit waits for the refresh to end")
-def test_a_rule_edited_during_its_refresh_is_answered_by_the_next() -> None:
+def test_a_rule_edited_during_a_refresh_is_evaluated_by_the_next() -> None:
     shop.orders(*(f"o{n},c{n},2026-03-01,10" for n in range(20)))
     segment = shop.segment("buyers", BUYERS)
     edited = threading.Event()
@@ -442,7 +442,7 @@ def test_a_rule_edited_during_its_refresh_is_answered_by_the_next() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_event_reaches_the_members_without_anybody_asking(celery_worker) -> None:
+def test_an_event_changes_the_members_without_a_request(celery_worker) -> None:
     shop.segment("viewers", {"event_count": {"at_least": 1, "event": "View"}})
     refresh_all()
 

@@ -1,4 +1,4 @@
-"""What became of segments, who their members are, and whether all is well."""
+"""Trends, revenue and overlaps of segments, the dashboard, and the health of refreshes."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -65,7 +65,7 @@ def told(day: insights.SegmentDay) -> tuple[str, int, Mapping[str, int], Mapping
 # -- Over time
 
 
-def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None:
+def test_each_day_has_its_size_and_changes_by_cause(recent: Segment) -> None:
     assert [told(day) for day in insights.segment_days(recent, NOON + days(6), 30)] == [
         ("03-15", 3, {"initial": 3}, {}),
         ("03-16", 3, {}, {}),
@@ -80,7 +80,7 @@ def test_each_day_tells_its_size_and_who_moved_by_cause(recent: Segment) -> None
     ]  # fmt: skip
 
 
-def test_tallies_are_the_changes_added_up(recent: Segment) -> None:
+def test_daily_counts_are_the_sums_of_changes(recent: Segment) -> None:
     refresh_segments([recent], NOON + days(5) + days(0.1))
     recent.rule = BUYERS
     segment_store.save_segment(recent)
@@ -112,7 +112,7 @@ def test_a_segment_that_was_never_refreshed_has_no_days() -> None:
     assert insights.segment_days(shop.segment("recent", RECENT), NOON, 30) == []
 
 
-def test_a_trend_tells_a_week_and_a_month_without_the_first_filling(recent: Segment) -> None:
+def test_a_trend_has_a_week_and_a_month_without_the_first_refresh(recent: Segment) -> None:
     early = insights.segment_trends([recent], NOON + days(6))[recent.pk]
     assert early.sizes == (3, 3, 3, 3, 2, 3, 3)
     assert early.since_a_week is None
@@ -124,7 +124,7 @@ def test_a_trend_tells_a_week_and_a_month_without_the_first_filling(recent: Segm
     assert late.month == Movement(entered=1, left=1)
 
 
-def test_trends_of_all_segments_are_one_statement(recent: Segment, django_assert_num_queries: Any) -> None:
+def test_trends_of_all_segments_need_one_statement(recent: Segment, django_assert_num_queries: Any) -> None:
     segment_store.install_templates()
     refresh_segments(None, NOON + days(6))
     segments = list(Segment.objects.all())
@@ -135,7 +135,7 @@ def test_trends_of_all_segments_are_one_statement(recent: Segment, django_assert
 # -- The members
 
 
-def test_the_worth_of_members_adds_up_what_they_bought(recent: Segment) -> None:
+def test_the_revenue_of_members_is_the_sum_of_their_orders(recent: Segment) -> None:
     worth = insights.member_revenue(recent, PATIENCE)
 
     assert (worth.members, worth.buyers, worth.orders) == (3, 3, 3)
@@ -144,7 +144,7 @@ def test_the_worth_of_members_adds_up_what_they_bought(recent: Segment) -> None:
     assert worth.an_order == worth.a_member == Decimal("26.83")
 
 
-def test_an_overlap_tells_both_shares(recent: Segment) -> None:
+def test_an_overlap_has_both_shares(recent: Segment) -> None:
     known = shop.segment("known", KNOWN)
     shop.segment("nobody", {"order_count": {"at_least": 9}})
     refresh_segments(None, NOON + days(6))
@@ -172,14 +172,14 @@ def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyP
     assert overlap.common == pytest.approx(250, rel=0.2)
 
 
-def test_people_are_known_or_anonymous(recent: Segment) -> None:
+def test_customers_are_counted_as_known_or_anonymous(recent: Segment) -> None:
     assert insights.count_customers(PATIENCE) == insights.CustomerCounts(known=2, anonymous=2)
 
 
 # -- Whether all is well
 
 
-def test_a_segment_was_found_right_different_or_not_compared(recent: Segment) -> None:
+def test_a_verification_finds_a_segment_right_different_or_not_comparable(recent: Segment) -> None:
     assert health.verification_status(recent) is None
 
     verification.verify_all(datetime.now(UTC))
@@ -201,7 +201,7 @@ def test_a_segment_was_found_right_different_or_not_compared(recent: Segment) ->
     assert (found.state, found.reason) == ("skipped", "edited since its refresh")
 
 
-def test_a_refresh_that_does_not_come_is_late() -> None:
+def test_a_missing_scheduled_refresh_is_late() -> None:
     assert health.refresh_health(NOON).is_late
     Refresh.objects.create(at=NOON, started_at=NOON, finished_at=NOON, state=Refresh.State.DONE)
 
@@ -215,7 +215,7 @@ def test_a_refresh_that_does_not_come_is_late() -> None:
 
 
 @pytest.mark.parametrize("name", ["change", "rule", "versions", "compare", "members", "worth", "overlap"])
-def test_every_page_of_a_segment_opens_for_who_may_see_it_in_few_queries(
+def test_every_page_of_a_segment_needs_a_permission_and_few_queries(
     name: str, recent: Segment, admin: Client, django_assert_max_num_queries: Any
 ) -> None:
     segment_store.install_templates()
@@ -226,7 +226,7 @@ def test_every_page_of_a_segment_opens_for_who_may_see_it_in_few_queries(
     assert stranger.get(address(name, recent.pk)).status_code == 403
 
 
-def test_the_page_of_a_segment_charts_its_days_and_tells_them_in_a_table(admin: Client) -> None:
+def test_the_page_of_a_segment_shows_its_days_as_chart_and_table(admin: Client) -> None:
     shop.orders(f"o1,c1,{(datetime.now(UTC) - days(3)).isoformat()},10")
     segment = shop.segment("recent", RECENT)
     refresh_segments(None, datetime.now(UTC) - days(2))
@@ -243,7 +243,7 @@ def test_the_page_of_a_segment_charts_its_days_and_tells_them_in_a_table(admin: 
     assert admin.get(address("change", segment.pk), {"days": "²"}).context["period"] == 30
 
 
-def test_a_new_segment_and_a_fixed_list_say_how_they_stand(admin: Client) -> None:
+def test_the_pages_of_a_new_segment_and_a_fixed_list_show_their_state(admin: Client) -> None:
     new = shop.segment("new", RECENT)
     assert "Not refreshed yet" in text(admin.get(address("change", new.pk)))
 
@@ -254,7 +254,7 @@ def test_a_new_segment_and_a_fixed_list_say_how_they_stand(admin: Client) -> Non
         assert "A fixed list of customers" in text(admin.get(address(name, friends.pk)))
 
 
-def test_panels_tell_worth_and_overlap(recent: Segment, admin: Client) -> None:
+def test_panels_show_revenue_and_overlap(recent: Segment, admin: Client) -> None:
     shop.segment("known", KNOWN)
     refresh_segments(None, NOON + days(6))
 
@@ -285,7 +285,7 @@ def endless(table: str, columns: str) -> None:
     )
 
 
-def test_the_first_page_shows_how_the_lifecycle_moves(
+def test_the_dashboard_shows_the_trends_of_the_lifecycle(
     admin: Client, django_assert_max_num_queries: Any
 ) -> None:
     shop.orders(f"o1,c1,{(datetime.now(UTC) - days(1)).isoformat()},10")
@@ -307,7 +307,7 @@ def test_the_first_page_shows_how_the_lifecycle_moves(
     assert "0 known, 2 anonymous" in text(admin.get(address("people")))
 
 
-def test_the_first_page_names_what_needs_somebody(admin: Client) -> None:
+def test_the_dashboard_shows_problems(admin: Client) -> None:
     shop.orders("o1,c1,2026-03-01,10")
     broken = shop.segment("broken", RECENT)
     refresh_segments(None)
@@ -324,7 +324,7 @@ def test_the_first_page_names_what_needs_somebody(admin: Client) -> None:
     assert "No refresh is scheduled" in text(admin.get(reverse("admin:index")))
 
 
-def test_the_first_page_says_what_is_done_and_what_is_to_do(admin: Client) -> None:
+def test_the_dashboard_shows_first_steps(admin: Client) -> None:
     content = text(admin.get(reverse("admin:index")))
     assert "Import the shop" in content
     assert "Install the ready-to-use" in content
@@ -335,7 +335,7 @@ def test_the_first_page_says_what_is_done_and_what_is_to_do(admin: Client) -> No
     assert "manage.py serve" in content
 
 
-def test_who_may_only_see_segments_sees_no_customers_in_their_history(recent: Segment) -> None:
+def test_history_shows_no_customers_without_the_permission(recent: Segment) -> None:
     viewer = User.objects.create_user("viewer", is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename="view_segment"))
     client = Client()

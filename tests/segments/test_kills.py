@@ -1,4 +1,4 @@
-"""Workers killed at any moment leave members, changes and sizes consistent, and the next pass completes the work."""
+"""Workers killed at any moment leave members, changes and sizes consistent, and the next refresh completes the work."""
 
 import random
 import subprocess
@@ -128,13 +128,13 @@ def going_shop(settings, transactional_db) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_five_killed_workers_leave_nothing_wrong(going_shop, environment, tmp_path) -> None:
+def test_five_killed_workers_leave_correct_members(going_shop, environment, tmp_path) -> None:
     kill_workers(5, 1, environment, tmp_path / "worker.log")
 
 
 @pytest.mark.long
 @pytest.mark.django_db(transaction=True)
-def test_fifty_killed_workers_leave_nothing_wrong(going_shop, environment, tmp_path) -> None:
+def test_fifty_killed_workers_leave_correct_members(going_shop, environment, tmp_path) -> None:
     cut_short = kill_workers(50, 2, environment, tmp_path / "worker.log")
 
     assert cut_short >= 5, "hardly any of them was at work when killed"

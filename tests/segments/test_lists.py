@@ -1,4 +1,4 @@
-"""Attributes that are lists of texts: wherever they come from, and what rules ask of them."""
+"""Attributes that are lists of texts, from every source, and the operators on them."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ def customers() -> None:
 
 
 @pytest.mark.usefixtures("customers")
-def test_lists_come_in_by_every_way() -> None:
+def test_lists_are_accepted_from_every_source() -> None:
     assert tags() == {
         **dict.fromkeys(("file", "api", "sdk", "shopify"), TAGS),
         "text": "VIP",
@@ -81,7 +81,7 @@ LISTS, ALL = ["api", "file", "sdk", "shopify"], {"api", "file", "sdk", "shopify"
         ({"ever": True}, []),
     ],
 )
-def test_words_ask_of_lists(words, found, matching) -> None:  # noqa: F811
+def test_operators_match_elements_of_lists(words, found, matching) -> None:  # noqa: F811
     rule = {"attribute": {"name": "tags", **words}}
 
     yes, no = matching(rule, {"none": [rule]})
@@ -90,7 +90,7 @@ def test_words_ask_of_lists(words, found, matching) -> None:  # noqa: F811
     assert set(no) == ALL - set(yes)
 
 
-def test_members_follow_a_list() -> None:
+def test_members_change_with_a_list() -> None:
     _, key = source()
     shop.segment("vips", {"attribute": {"name": "tags", "has": "vip"}})
     send(key, identify("c1", tags=["new"]))
@@ -107,7 +107,7 @@ def test_members_follow_a_list() -> None:
     shop.command("verify_segments")
 
 
-def test_what_no_list_can_hold_is_left_out_and_reported() -> None:
+def test_invalid_elements_of_lists_are_left_out_and_reported() -> None:
     _, key = source()
     many = [f"tag {n}" for n in range(251)]
     send(key, identify("sdk", tags=many, city="Ulm", sizes=[1, 2.5, True, {"a": 1}], more=[1, 2.5, True]))

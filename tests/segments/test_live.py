@@ -1,4 +1,4 @@
-"""The live segments of one customer: those of a refresh at that moment, without one."""
+"""Live segments equal those that a refresh at the same instant would give."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -38,13 +38,13 @@ def refreshed() -> None:
 
 
 @pytest.mark.parametrize("who", ["c1", "c2", "c3", "anonymous:a1"])
-def test_without_news_they_are_the_stored_ones(refreshed, who) -> None:
+def test_without_new_records_live_segments_equal_the_stored_ones(refreshed, who) -> None:
     assert live_segments(who, NOON) == stored_segments(who) != []
 
 
 @pytest.mark.parametrize("who", ["c1", "c2", "c3", "anonymous:a1"])
 @pytest.mark.parametrize("later", [days(7), days(40), days(400)])
-def test_later_they_are_those_of_a_refresh_then(refreshed, who, later) -> None:
+def test_live_segments_at_a_later_instant_equal_those_of_a_refresh_then(refreshed, who, later) -> None:
     expected = live_segments(who, NOON + later)
 
     refresh_all(NOON + later)
@@ -52,7 +52,7 @@ def test_later_they_are_those_of_a_refresh_then(refreshed, who, later) -> None:
     assert expected == stored_segments(who)
 
 
-def test_what_was_recorded_since_counts_before_anybody_settles_it(refreshed) -> None:
+def test_records_count_before_facts_are_updated(refreshed) -> None:
     before = shop.rows_of(Facts, Membership)
 
     with time_machine.travel(NOON + timedelta(minutes=5), tick=False):
@@ -64,7 +64,7 @@ def test_what_was_recorded_since_counts_before_anybody_settles_it(refreshed) -> 
     assert shop.rows_of(Facts, Membership) == before
 
 
-def test_those_of_several_are_those_of_a_refresh_whatever_waits(refreshed) -> None:
+def test_live_segments_of_several_customers_equal_those_of_a_refresh(refreshed) -> None:
     """Merged where records follow those summed up; summed up anew where one comes late, changes or joins others."""
     at = NOON + timedelta(minutes=5)
     with time_machine.travel(at, tick=False):
@@ -88,7 +88,7 @@ def test_those_of_several_are_those_of_a_refresh_whatever_waits(refreshed) -> No
         assert sorted(one.slug for one in found[key]) == stored_segments(customer_id)
 
 
-def test_a_record_dated_ahead_counts_when_its_time_has_come(refreshed) -> None:
+def test_a_record_dated_ahead_counts_once_it_is_due(refreshed) -> None:
     with time_machine.travel(NOON, tick=False):
         shop.events("ahead,c1,,Product Added,2026-03-16T12:00Z")
 
@@ -96,7 +96,7 @@ def test_a_record_dated_ahead_counts_when_its_time_has_come(refreshed) -> None:
     assert "waiting" in live_segments("c1", NOON + days(2))
 
 
-def test_a_joined_visitor_is_in_none(refreshed) -> None:
+def test_a_merged_visitor_is_in_no_segment(refreshed) -> None:
     shop.events("m4,c1,a1,Signed In,2026-03-15T12:00Z")
 
     visitor = Customer.objects.get(customer_id="anonymous:a1")
@@ -104,7 +104,7 @@ def test_a_joined_visitor_is_in_none(refreshed) -> None:
     assert live.matching_segments(visitor.pk, NOON + days(1)) == []
 
 
-def test_it_takes_three_statements(refreshed, django_assert_num_queries) -> None:
+def test_live_segments_need_few_statements(refreshed, django_assert_num_queries) -> None:
     customer = Customer.objects.get(customer_id="c1").pk
     live.matching_segments(customer, NOON + days(1))
 
@@ -112,7 +112,7 @@ def test_it_takes_three_statements(refreshed, django_assert_num_queries) -> None
         live.matching_segments(customer, NOON + days(2))
 
 
-def test_without_segments_there_are_none(db) -> None:
+def test_a_shop_without_segments_has_no_live_segments(db) -> None:
     shop.customers("c1,c1@example.org")
 
     assert live_segments("c1", datetime.now(UTC)) == []

@@ -36,7 +36,7 @@ def verified() -> bool:
 # -- Entering and leaving, with the cause
 
 
-def test_the_first_members_are_initial() -> None:
+def test_the_first_members_have_the_cause_initial() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-02,10")
     shop.customers("c3,c3@example.org")
     shop.segment("buyers", BUYERS)
@@ -49,7 +49,7 @@ def test_the_first_members_are_initial() -> None:
     assert set(Membership.objects.values_list("entered_at", flat=True)) == {NOON}
 
 
-def test_who_ordered_since_enters_and_whose_order_was_cancelled_leaves_by_activity() -> None:
+def test_an_order_and_a_cancellation_have_the_cause_activity() -> None:
     shop.orders("o1,c1,2026-03-01,10")
     shop.segment("buyers", BUYERS)
     refresh()
@@ -63,7 +63,7 @@ def test_who_ordered_since_enters_and_whose_order_was_cancelled_leaves_by_activi
     assert Membership.objects.get().entered_at == NOON + days(1)
 
 
-def test_who_is_too_long_ago_leaves_by_time() -> None:
+def test_a_period_that_ends_has_the_cause_time() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-14,10")
     shop.segment("recent", RECENT)
     refresh()
@@ -74,7 +74,7 @@ def test_who_is_too_long_ago_leaves_by_time() -> None:
     assert shop.members("recent") == ["c2"]
 
 
-def test_who_is_passed_by_the_average_leaves_by_population() -> None:
+def test_an_average_that_passes_a_value_has_the_cause_population() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,4")
     shop.segment("big", BIG_SPENDERS)
     refresh()
@@ -86,7 +86,7 @@ def test_who_is_passed_by_the_average_leaves_by_population() -> None:
     assert sorted(shop.changes("big")[1:]) == [("c1", "left", "population"), ("c3", "entered", "activity")]
 
 
-def test_a_figure_explains_the_changes_of_those_segments_only_that_ask_for_it() -> None:
+def test_a_statistic_causes_changes_only_in_segments_that_need_it() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-14,4")
     shop.segment("recent", RECENT)
     shop.segment("big", BIG_SPENDERS)
@@ -99,7 +99,7 @@ def test_a_figure_explains_the_changes_of_those_segments_only_that_ask_for_it() 
     assert ("c1", "left", "population") in shop.changes("big")
 
 
-def test_a_figure_explains_also_the_changes_of_segments_that_come_later() -> None:
+def test_a_statistic_also_causes_changes_in_segments_that_refer_to_these() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-14,4")
     shop.segment("big", BIG_SPENDERS)
     shop.segment(
@@ -119,7 +119,7 @@ def test_a_figure_explains_also_the_changes_of_segments_that_come_later() -> Non
     assert ("c1", "left", "population") in shop.changes("bigger")
 
 
-def test_an_edited_rule_moves_members_by_definition() -> None:
+def test_an_edited_rule_has_the_cause_definition() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,10", "o3,c2,2026-03-02,10")
     segment = shop.segment("buyers", BUYERS)
     refresh()
@@ -136,7 +136,7 @@ def test_an_edited_rule_moves_members_by_definition() -> None:
     assert shop.changes("buyers")[2:] == [("c2", "left", "definition")]
 
 
-def test_a_joined_visitor_leaves_and_the_customer_enters_by_merge() -> None:
+def test_a_merge_has_the_cause_merge() -> None:
     shop.events("m1,,a1,View,2026-03-01")
     shop.segment("viewers", {"event_count": {"at_least": 1, "event": "View"}})
     refresh()
@@ -153,7 +153,7 @@ def test_a_joined_visitor_leaves_and_the_customer_enters_by_merge() -> None:
     assert verified()
 
 
-def test_a_member_who_takes_up_a_visitor_stays_a_member() -> None:
+def test_a_member_who_is_merged_with_a_visitor_stays_a_member() -> None:
     shop.events("m1,,a1,View,2026-03-01", "m2,c1,,View,2026-03-01")
     shop.segment("viewers", {"event_count": {"at_least": 1, "event": "View"}})
     refresh()
@@ -195,7 +195,7 @@ def test_a_refresh_before_the_last_one_is_refused_and_changes_nothing() -> None:
 # -- Failing, referring, fixed lists
 
 
-def test_a_failing_segment_keeps_its_members_shows_its_error_and_stops_nobody() -> None:
+def test_a_failing_segment_keeps_its_members_and_shows_its_error() -> None:
     shop.orders("o1,c1,2026-03-01,10")
     old = shop.segment("old", BUYERS)
     shop.segment("buyers", BUYERS)
@@ -223,7 +223,7 @@ def test_a_failing_segment_keeps_its_members_shows_its_error_and_stops_nobody() 
     assert (old.status, old.last_error, old.failing_since) == ("fresh", "", None)  # type: ignore[comparison-overlap]
 
 
-def test_segments_that_refer_to_others_come_after_them_whatever_their_names_and_ages() -> None:
+def test_segments_are_evaluated_after_those_they_refer_to() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-01-01,10")
     first = shop.segment("m", BUYERS)
     shop.segment("z", {"none": [{"in_segment": {"is": "m"}}]})
@@ -317,7 +317,7 @@ def test_records_dated_in_the_future_do_not_count_before_their_time() -> None:
     assert verified()
 
 
-def test_figures_of_the_population_are_stored_with_the_refresh() -> None:
+def test_population_statistics_are_stored_with_the_refresh() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,5", "o3,c2,2026-04-01,500")
     shop.segment("big", BIG_SPENDERS)
 
@@ -330,7 +330,7 @@ def test_figures_of_the_population_are_stored_with_the_refresh() -> None:
     assert Customer.objects.count() == 2
 
 
-def test_a_refresh_whose_clock_is_behind_the_last_one_is_as_of_that() -> None:
+def test_a_refresh_with_a_clock_set_back_has_the_instant_of_the_last_one() -> None:
     shop.orders("o1,c1,2026-03-01,10")
     segment = shop.segment("buyers", BUYERS)
     later = datetime.now(UTC) + timedelta(days=1)

@@ -87,7 +87,7 @@ def test_a_bad_rule_is_refused_with_its_path(rule, path, message):
     assert message in refused.value.message
 
 
-def test_a_rule_may_be_as_large_as_the_contract_says():
+def test_a_rule_of_the_largest_allowed_size_is_parsed():
     assert sum(1 for _ in parse({"all": [KNOWN] * 100}).conditions()) == 100
     assert len(list(parse(nested(10)).conditions())) == 1
 
@@ -111,5 +111,5 @@ def test_a_rule_may_be_as_large_as_the_contract_says():
         ),
     ],
 )  # fmt: skip
-def test_a_rule_is_said_in_english(rule, sentence):
+def test_a_rule_has_an_english_sentence(rule, sentence):
     assert parse(rule).sentence() == sentence

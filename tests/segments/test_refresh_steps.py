@@ -89,7 +89,7 @@ def test_one_segment_alone_leaves_the_queue_to_the_others(crowd) -> None:
     assert [one.slug for one in plan.others] == ["buyers"]
 
 
-def test_a_failing_segment_waits_for_its_next_try_unless_an_instant_is_given(crowd) -> None:
+def test_a_failing_segment_waits_for_its_retry_unless_an_instant_is_given(crowd) -> None:
     segment = shop.segment("recent", RECENT)
     Segment.objects.filter(pk=segment.pk).update(retry_at=NOON + timedelta(minutes=5))
 
@@ -139,7 +139,7 @@ def test_many_candidates_make_a_plan_for_everybody(crowd) -> None:
 # -- Candidates
 
 
-def test_candidates_are_touched_customers_and_those_whom_time_moves(crowd) -> None:
+def test_candidates_are_touched_customers_and_those_whose_answer_time_can_change(crowd) -> None:
     shop.segment("recent", RECENT)
     refresh_all(NOON)
     order(1, "c39", NOON)
@@ -152,7 +152,7 @@ def test_candidates_are_touched_customers_and_those_whom_time_moves(crowd) -> No
     assert not Touched.objects.exists()
 
 
-def test_a_plan_that_does_not_take_the_queue_reads_it(crowd) -> None:
+def test_a_plan_that_does_not_empty_the_queue_reads_it(crowd) -> None:
     recent = shop.segment("recent", RECENT)
     shop.segment("buyers", BUYERS)
     refresh_all(NOON)
@@ -187,7 +187,7 @@ def differing() -> dict[str, tuple[int, int]]:
     return {customer: (bits, stored) for customer, bits, stored in rows}
 
 
-def test_whose_answers_are_not_the_stored_ones_differ(crowd) -> None:
+def test_differences_are_customers_whose_answers_differ_from_the_stored_members(crowd) -> None:
     segments = [shop.segment("buyers", BUYERS), shop.segment("recent", RECENT)]
     refresh_all(NOON)
     Membership.objects.filter(segment=segments[0], customer__customer_id="c3").delete()
@@ -251,7 +251,7 @@ def test_members_and_changes_follow_from_the_differences(crowd) -> None:
     ]
 
 
-def test_what_is_recorded_explains_a_change_before_time_does(crowd) -> None:
+def test_activity_is_a_cause_before_time(crowd) -> None:
     refresh_all(NOON)  # takes the touched customers off the queue
     segment = shop.segment("buyers", BUYERS)
     note_answers(segment, "c1", "c2")
@@ -267,7 +267,7 @@ def test_what_is_recorded_explains_a_change_before_time_does(crowd) -> None:
     }
 
 
-def test_nothing_is_written_where_nothing_differs(crowd) -> None:
+def test_nothing_is_written_without_differences(crowd) -> None:
     segment = shop.segment("buyers", BUYERS)
     note_answers(segment)
 

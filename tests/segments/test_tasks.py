@@ -41,7 +41,7 @@ def test_a_worker_refreshes_one_segment_and_may_do_so_twice(celery_worker: str) 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_verifies_and_keeps_the_outcome(celery_worker: str) -> None:
+def test_a_worker_verifies_and_stores_the_result(celery_worker: str) -> None:
     shop.orders("o1,c1,2026-03-01,10")
     shop.segment("buyers", BUYERS)
     tasks.refresh_all()
@@ -54,7 +54,7 @@ def test_a_worker_verifies_and_keeps_the_outcome(celery_worker: str) -> None:
 
 
 @pytest.mark.django_db
-def test_old_refreshes_that_did_nothing_are_forgotten() -> None:
+def test_old_refreshes_without_results_are_deleted() -> None:
     shop.orders("o1,c1,2026-03-01,10")
     shop.segment("buyers", BUYERS)
     for _ in range(3):
@@ -68,7 +68,7 @@ def test_old_refreshes_that_did_nothing_are_forgotten() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_redis_records_are_taken_and_nothing_waits(settings) -> None:
+def test_without_redis_records_are_accepted_without_delay(settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
 
     shop.orders("o1,c1,2026-03-01,10")

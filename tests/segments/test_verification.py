@@ -28,7 +28,7 @@ def buyers() -> Segment:
     return segment
 
 
-def test_all_is_right_after_a_refresh() -> None:
+def test_a_verification_after_a_refresh_finds_no_difference() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-30,40")
     segment_store.install_templates()
     shop.command("refresh_segments", *AT)
@@ -40,7 +40,7 @@ def test_all_is_right_after_a_refresh() -> None:
     assert "first-order: right, 1 members compared" in said
 
 
-def test_a_member_that_is_missing_is_named(buyers: Segment) -> None:
+def test_a_missing_member_is_found(buyers: Segment) -> None:
     Membership.objects.get(customer__customer_id="c2").delete()
 
     said = shop.failing("verify_segments")
@@ -48,7 +48,7 @@ def test_a_member_that_is_missing_is_named(buyers: Segment) -> None:
     assert said.splitlines() == ["buyers: DIFFERENT, 1 members compared", "  missing: c2"]
 
 
-def test_a_member_that_should_be_none_is_named(buyers: Segment) -> None:
+def test_an_extra_member_is_found(buyers: Segment) -> None:
     Membership.objects.create(
         customer=Customer.objects.get(customer_id="c3"), segment=buyers, entered_at=NOON
     )
@@ -58,7 +58,7 @@ def test_a_member_that_should_be_none_is_named(buyers: Segment) -> None:
     assert said.splitlines() == ["buyers: DIFFERENT, 3 members compared", "  extra: c3"]
 
 
-def test_of_many_differences_twenty_are_named(buyers: Segment) -> None:
+def test_at_most_twenty_differences_are_listed(buyers: Segment) -> None:
     shop.orders(*(f"p{n:02},d{n:02},2026-03-01,10" for n in range(25)))
     shop.command("refresh_segments", *AT)
     Membership.objects.filter(customer__customer_id__startswith="d").delete()
@@ -69,7 +69,7 @@ def test_of_many_differences_twenty_are_named(buyers: Segment) -> None:
 
 
 @pytest.mark.usefixtures("buyers")
-def test_stored_facts_that_are_wrong_are_found_out() -> None:
+def test_wrong_stored_facts_are_found() -> None:
     Facts.objects.filter(customer__customer_id="c3").update(order_count=1)
     shop.segment("again", BUYERS)
     shop.command("refresh_segments", "again", *AT)
@@ -88,7 +88,7 @@ def test_customers_touched_since_the_refresh_are_left_out_and_counted(update_fac
 
 
 @pytest.mark.parametrize("update_facts", [True, False], ids=["updated", "queued"])
-def test_joined_visitors_wait_for_the_next_refresh_and_no_longer(update_facts) -> None:
+def test_merged_visitors_wait_for_the_next_refresh_only(update_facts) -> None:
     shop.events("m1,,a1,View,2026-03-01", "m2,,a2,View,2026-03-01")
     shop.segment("viewers", {"event_count": {"at_least": 1}})
     shop.command("refresh_segments", *AT)
@@ -107,7 +107,7 @@ def test_joined_visitors_wait_for_the_next_refresh_and_no_longer(update_facts) -
     assert "  extra: anonymous:a1" in shop.failing("verify_segments")
 
 
-def test_figures_are_those_of_the_refresh() -> None:
+def test_statistics_are_those_of_the_refresh() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-03-01,4")
     shop.segment("big", {"total_spent": {"above": "average"}})
     shop.command("refresh_segments", *AT)
@@ -119,7 +119,7 @@ def test_figures_are_those_of_the_refresh() -> None:
     )
 
 
-def test_who_changed_in_a_segment_referred_to_waits_for_the_next_refresh() -> None:
+def test_customers_who_changed_in_a_referred_segment_wait_for_the_next_refresh() -> None:
     shop.orders("o1,c1,2026-03-01,10", "o2,c2,2026-04-01,4")
     shop.segment("recent", {"last_order": {"within_last": "30d"}})
     shop.segment("others", {"none": [{"in_segment": {"is": "recent"}}]})
@@ -136,7 +136,7 @@ def test_who_changed_in_a_segment_referred_to_waits_for_the_next_refresh() -> No
     assert shop.command("verify_segments").splitlines()[0] == "others: right, 1 members compared"
 
 
-def test_what_cannot_be_compared_says_why(buyers: Segment) -> None:
+def test_a_skipped_segment_has_a_reason(buyers: Segment) -> None:
     shop.segment("fresh", BUYERS)
     segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
     buyers.rule = {"order_count": {"at_least": 2}}
@@ -150,9 +150,7 @@ def test_what_cannot_be_compared_says_why(buyers: Segment) -> None:
 
 
 @pytest.mark.parametrize("among", ["no segments", "no customers", "everybody waits"])
-def test_a_verification_that_compared_nobody_says_so_and_is_not_called_right(
-    among, admin_client, capsys
-) -> None:
+def test_a_verification_that_compared_nobody_is_not_called_right(among, admin_client, capsys) -> None:
     if among != "no segments":
         shop.segment("buyers", BUYERS)
         shop.command("refresh_segments")
@@ -178,7 +176,7 @@ def test_a_segment_without_members_among_customers_is_right(buyers: Segment) -> 
     assert "rich: right, 0 members compared" in shop.command("verify_segments")
 
 
-def test_a_rule_that_cannot_be_read_any_more_does_not_stop_the_others(buyers: Segment) -> None:
+def test_an_invalid_rule_does_not_stop_the_verification_of_others(buyers: Segment) -> None:
     shop.segment("old", BUYERS)
     shop.command("refresh_segments", *AT)
     Segment.objects.filter(slug="old").update(rule={"gone": {}})

@@ -1,4 +1,4 @@
-"""What a segment asked before: kept with who saved it, compared, and restored."""
+"""Versions of a rule: stored with their author, compared, and restored."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def text(response: Any) -> str:
     return " ".join(response.content.decode().split()).replace(" >", ">")
 
 
-def test_each_edit_of_the_rule_keeps_a_version_with_who_saved_it(buyers: Segment, anna: User) -> None:
+def test_each_edit_of_the_rule_stores_a_version_with_its_author(buyers: Segment, anna: User) -> None:
     buyers.name = "Those who bought"
     segment_store.save_segment(buyers)
 
@@ -60,7 +60,7 @@ def test_each_edit_of_the_rule_keeps_a_version_with_who_saved_it(buyers: Segment
     assert Version.objects.get(number=2).saved_at <= buyers.updated_at
 
 
-def test_an_import_keeps_a_version_where_the_rule_differs() -> None:
+def test_an_import_stores_a_version_if_the_rule_differs() -> None:
     given = [{"slug": "known", "name": "Known", "rule": KNOWN}]
     segment_store.import_segments(given)
     segment_store.import_segments(given)
@@ -69,7 +69,7 @@ def test_an_import_keeps_a_version_where_the_rule_differs() -> None:
     assert versions("known") == [(1, KNOWN, ""), (2, BUYERS, "")]
 
 
-def test_who_saved_a_version_is_told_after_their_account_is_gone(
+def test_a_version_shows_its_author_after_the_account_is_deleted(
     buyers: Segment, anna: User, admin: Client
 ) -> None:
     User.objects.create_superuser("boss")
@@ -80,21 +80,21 @@ def test_who_saved_a_version_is_told_after_their_account_is_gone(
     assert version.saved_by_name == "anna"
 
 
-def test_what_the_form_saves_is_a_version_of_who_sent_it(admin: Client) -> None:
+def test_the_form_stores_a_version_with_its_author(admin: Client) -> None:
     data = {"name": "Known", "slug": "known", "rule": '{"known": {"is": true}}', "is_active": "on"}
     admin.post(address("add"), data)
 
     assert versions("known") == [(1, KNOWN, "anna")]
 
 
-def test_the_history_shows_each_version_in_words(buyers: Segment, admin: Client) -> None:
+def test_the_history_shows_each_version_as_a_sentence(buyers: Segment, admin: Client) -> None:
     content = text(admin.get(address("versions", buyers.pk)))
 
     assert "anna" in content
     assert content.count('data-label="Version"') == 2
 
 
-def test_two_versions_are_compared_in_words_and_as_json(buyers: Segment, admin: Client) -> None:
+def test_two_versions_are_compared_as_sentences_and_as_json(buyers: Segment, admin: Client) -> None:
     content = text(admin.get(address("compare", buyers.pk), {"from": 1, "to": 2}))
 
     assert "Everyone who <del>placed at least 1 order</del>" not in content
@@ -112,7 +112,7 @@ def test_the_indentation_of_compared_json_is_that_of_the_rule(buyers: Segment, a
 
 
 @pytest.mark.parametrize("query", [{}, {"from": "x", "to": "²"}, {"from": "99"}, {"from": "9" * 30}])
-def test_versions_that_are_not_there_give_way_to_the_latest_two(
+def test_unknown_versions_are_replaced_by_the_latest_two(
     query: dict[str, str], buyers: Segment, admin: Client
 ) -> None:
     context = admin.get(address("compare", buyers.pk), query).context
@@ -126,7 +126,7 @@ def test_a_rule_that_was_never_edited_has_nothing_to_compare(admin: Client) -> N
     assert "nothing to compare yet" in text(admin.get(address("compare", known.pk)))
 
 
-def test_restoring_makes_a_new_version_and_is_undone_by_restoring(buyers: Segment, admin: Client) -> None:
+def test_restoring_creates_a_version_and_can_be_undone(buyers: Segment, admin: Client) -> None:
     said = text(admin.post(address("restore", buyers.pk, 1), follow=True))
     buyers.refresh_from_db()
 
@@ -140,7 +140,7 @@ def test_restoring_makes_a_new_version_and_is_undone_by_restoring(buyers: Segmen
     assert (buyers.rule, buyers.version) == (BIG, 4)
 
 
-def test_a_version_that_refers_to_a_segment_that_is_gone_is_not_restored(admin: Client) -> None:
+def test_a_version_that_refers_to_a_deleted_segment_is_not_restored(admin: Client) -> None:
     inner, outer = shop.segment("inner", KNOWN), shop.segment("outer", {"in_segment": {"is": "inner"}})
     outer.rule = BUYERS
     segment_store.save_segment(outer)
@@ -152,7 +152,7 @@ def test_a_version_that_refers_to_a_segment_that_is_gone_is_not_restored(admin: 
     assert Segment.objects.get(slug="outer").rule == BUYERS
 
 
-def test_only_who_may_change_segments_restores(buyers: Segment, admin: Client) -> None:
+def test_restoring_needs_the_permission_to_change_segments(buyers: Segment, admin: Client) -> None:
     viewer = User.objects.create_user("viewer", is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename="view_segment"))
     client = Client()

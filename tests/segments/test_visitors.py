@@ -1,4 +1,4 @@
-"""Live visitors: who is active now, whatever waits, and the segments they are in at this moment."""
+"""Live visitors: who is active now, and their segments at this moment, although facts are not updated yet."""
 
 import json
 import re
@@ -70,18 +70,18 @@ def seen(client: Client, **query: Any) -> list[str]:
     ("minutes", "who"),
     [("5", ["anonymous:b1"]), ("15", ["anonymous:b1", "c1"]), ("30", ["anonymous:b1", "c1", "anonymous:b2"])],
 )
-def test_those_active_lately_are_listed_the_latest_first(minutes, who, busy, client) -> None:
+def test_active_visitors_are_listed_latest_first(minutes, who, busy, client) -> None:
     assert seen(client, minutes=minutes) == who
 
 
-def test_the_period_that_is_chosen_is_the_one_that_is_looked_at(busy, client) -> None:
+def test_the_chosen_period_limits_the_list(busy, client) -> None:
     for query, minutes in (({}, "15"), ({"minutes": "30"}, "30"), ({"minutes": ""}, "15")):
         content = " ".join(look(client, **query).content.decode().split())
         assert f"in the last {minutes} minutes" in content
         assert re.findall(r'<option value="(\d+)" selected', content) == [minutes]
 
 
-def test_a_row_tells_what_a_visitor_does(busy, client) -> None:
+def test_a_row_shows_the_activity_of_a_visitor(busy, client) -> None:
     response = look(client)
 
     row = response.context["look"].rows[1]
@@ -99,7 +99,7 @@ def test_a_row_tells_what_a_visitor_does(busy, client) -> None:
         assert words in content
 
 
-def test_what_was_committed_a_moment_ago_shows_before_anybody_settles_it(busy, client) -> None:
+def test_records_show_before_facts_are_updated(busy, client) -> None:
     with time_machine.travel(NOON, tick=False):
         does(6, "b9", "Product Added", 1, update_facts=False, price=5)
         shop.orders(f"o1,c1,{NOON.isoformat()},10", update_facts=False)
@@ -131,7 +131,7 @@ def test_a_filter_is_a_rule_that_is_evaluated_now(query, who, busy, client) -> N
     assert seen(client, minutes="60", **query) == who
 
 
-def test_a_segment_is_evaluated_now_not_looked_up(busy, client) -> None:
+def test_a_segment_filter_is_evaluated_live(busy, client) -> None:
     with time_machine.travel(NOON, tick=False):
         does(7, "b1", "Product Added", 1, update_facts=False, price=5)
 
@@ -146,7 +146,7 @@ def test_a_fixed_list_is_a_filter_and_a_label(busy, client) -> None:
     assert "Friends" in [segment.name for segment in row.segments]
 
 
-def test_a_figure_of_the_population_is_that_of_everybody(busy, client) -> None:
+def test_a_population_statistic_is_that_of_all_customers(busy, client) -> None:
     """Also where those who are looked at are summed up anew, and no refresh has left the figure."""
     with time_machine.travel(NOON, tick=False):
         shop.orders("o1,rich,2026-01-01,1000", "o2,c1,2026-01-01,10", "o3,poor,2026-01-01,1")
@@ -166,21 +166,21 @@ def test_a_figure_of_the_population_is_that_of_everybody(busy, client) -> None:
         ({"country": "a\x00"}, "Null characters"),
     ],
 )
-def test_a_filter_that_will_not_do_says_what_is_wrong(query, words, busy, client) -> None:
+def test_the_error_of_an_invalid_filter_is_shown(query, words, busy, client) -> None:
     response = look(client, **query)
     assert response.status_code == 200
     assert words in response.content.decode()
     assert not response.context["look"].rows
 
 
-def test_a_segment_whose_rule_cannot_be_read_spares_the_page(busy, client) -> None:
+def test_a_segment_with_an_invalid_rule_does_not_break_the_page(busy, client) -> None:
     Segment.objects.filter(slug="hero").update(rule={"gone": {}})
 
     assert seen(client) == ["anonymous:b1", "c1"]
     assert "is invalid" in look(client, segment="hero").content.decode()
 
 
-def test_the_filter_becomes_a_segment(busy, client) -> None:
+def test_a_segment_is_created_from_the_filter(busy, client) -> None:
     save = look(client, who="anonymous", segment="browsers").context["save"]
 
     with time_machine.travel(NOON, tick=False):
@@ -188,7 +188,7 @@ def test_the_filter_becomes_a_segment(busy, client) -> None:
     assert json.loads(content) == {"all": [{"known": {"is": False}}, {"in_segment": {"is": "browsers"}}]}
 
 
-def test_polling_gets_the_part_that_changes(busy, client) -> None:
+def test_polling_returns_only_the_part_that_changes(busy, client) -> None:
     with time_machine.travel(NOON, tick=False):
         address = reverse("admin:customers_customer_live")
         content = client.get(address, headers={"HX-Request": "true"}).content.decode()
@@ -197,7 +197,7 @@ def test_polling_gets_the_part_that_changes(busy, client) -> None:
     assert "<html" not in content
 
 
-def test_it_says_when_more_were_active_than_are_looked_at(busy, client, monkeypatch) -> None:
+def test_the_page_says_when_more_visitors_were_active_than_it_evaluates(busy, client, monkeypatch) -> None:
     monkeypatch.setattr(page, "MAX_VISITORS", 2)
 
     response = look(client, minutes="60")
@@ -224,7 +224,7 @@ def test_many_visitors_are_paged_in_few_queries(
     assert first.context["look"].fitting == 61
 
 
-def test_an_empty_page_says_what_to_do(client) -> None:
+def test_an_empty_list_says_what_to_do(client) -> None:
     assert "import_csv events" in look(client).content.decode()
 
     with time_machine.travel(NOON, tick=False):
@@ -234,5 +234,5 @@ def test_an_empty_page_says_what_to_do(client) -> None:
     assert "12 Mar 2026" in content
 
 
-def test_when_nobody_fits_it_leads_back_to_everybody(busy, client) -> None:
+def test_a_filter_without_matches_links_to_all_visitors(busy, client) -> None:
     assert "None of the 2 visitors matches the filter" in look(client, country="ES").content.decode()

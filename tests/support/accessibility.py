@@ -1,4 +1,4 @@
-"""axe-core: finds what keeps people from using a page, as far as a program can."""
+"""Checks pages for accessibility with axe-core."""
 
 from typing import Any
 

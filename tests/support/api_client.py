@@ -1,4 +1,4 @@
-"""A client of the API with a key, for tests: what it is told, and the answers themselves."""
+"""A client of the API with a key, for tests. It returns responses or their content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A provider of e-mail that answers as a test says, by errors of the kind that django-anymail raises."""
+"""An e-mail provider that fails as a test says, with the errors that django-anymail raises."""
 
 from collections.abc import Sequence
 from typing import ClassVar

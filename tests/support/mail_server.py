@@ -1,4 +1,4 @@
-"""A real mail server for tests: it keeps what arrives, and says no where it is told to."""
+"""A real mail server for tests. It keeps what arrives, and refuses recipients or messages as the test says."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real web server that answers as it is told, and checks every signature."""
+"""A receiver of webhooks: a real web server that responds as the test says, and checks signatures."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class Received:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """Who entered or left what."""
+        """The segment, the customer, and whether the customer entered or left."""
         return self.data["segment"], self.data["customer_id"], self.data["change"]
 
     def verified_with(self, secret: str) -> Any:
-        """What it says, if it is signed with this secret; raises WebhookVerificationError."""
+        """Return the content if it is signed with this secret. Raises WebhookVerificationError."""
         return Webhook(secret).verify(self.body, self.headers)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered; a ``gate`` is waited for first."""
+    """A response. It is sent once the ``gate`` is open."""
 
     status: int = 204
     body: bytes = b""
@@ -58,11 +58,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever hangs up on us has a reason, which the test knows."""
+        """Ignore clients that close the connection: tests do so on purpose."""
 
 
 class Receiver:
-    """The server: what it has received, and what it answers to what."""
+    """The server: the requests it has received, and how it responds to each."""
 
     def __init__(self, host: str, port: int = 0, certificate: tuple[str, str] | None = None) -> None:
         self.received: list[Received] = []
@@ -83,12 +83,12 @@ class Receiver:
         return [one.said for one in self.received]
 
     def replies(self, *replies: Reply) -> None:
-        """Answer the next requests in this way, and then well."""
+        """Respond to the next requests with these replies, and then with success."""
         left = list(replies)
         self.respond = lambda _: left.pop(0) if left else Reply()
 
     def wait_for(self, count: int, within: float = 30) -> None:
-        """Wait until so many requests came in."""
+        """Wait until this number of requests was received."""
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.received) >= count, within)
 

@@ -1,4 +1,4 @@
-"""What tests of webhooks may ask for."""
+"""Fixtures and helpers for tests of webhooks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from tests.support.webhook_receiver import Receiver
 
 @pytest.fixture
 def loopback(settings: Any) -> None:
-    """Allow what production refuses: to call this machine."""
+    """Allow calls to this machine, which production refuses."""
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.0/8")]
 
 
@@ -34,7 +34,7 @@ def receiver(receivers: Callable[..., Receiver]) -> Receiver:
 
 
 def subscribe(receiver: Receiver | str, *segments: Segment, **fields: Any) -> Endpoint:
-    """Add an endpoint, told of these segments or of all."""
+    """Create an endpoint for these segments, or for all."""
     url = receiver if isinstance(receiver, str) else receiver.url
     given = {"name": "Tool", "url": url, "every_segment": not segments} | fields
     return endpoints.create_endpoint(Endpoint(**given), segments, datetime.now(UTC))
@@ -42,7 +42,7 @@ def subscribe(receiver: Receiver | str, *segments: Segment, **fields: Any) -> En
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
-    """Of processes of ours: they may call this machine, too."""
+    """Allow other processes to call this machine, too."""
     return {**environment, "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
 
 

@@ -1,4 +1,4 @@
-"""Nobody reaches an internal address through a webhook: not by number, by name, by redirect or a moment later."""
+"""Webhooks cannot reach internal addresses: by number, by name, by redirect or by DNS rebinding."""
 
 import socket
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ PUBLIC, PRIVATE = "93.184.216.34", "10.1.2.3"
 
 
 class Names:
-    """What the names of this test lead to, instead of the internet's, also from the second question on."""
+    """A fake DNS: the addresses of host names, at first and from the second lookup on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.known: dict[str, list[str]] = {}
@@ -84,14 +84,14 @@ def refusal(url: str) -> str:
         "localhost",
     ],
 )
-def test_what_is_not_of_the_public_internet_is_refused(host: str) -> None:
+def test_addresses_outside_the_public_internet_are_refused(host: str) -> None:
     assert "private or local address" in refusal(f"https://{host}/hooks")
 
 
 @pytest.mark.parametrize(
     "behind", [[PRIVATE], [PUBLIC, PRIVATE], [PRIVATE, PUBLIC], ["::1"], ["::ffff:10.0.0.1"]]
 )
-def test_a_name_that_leads_there_is_refused(behind: list[str], names: Names) -> None:
+def test_a_name_with_a_private_address_is_refused(behind: list[str], names: Names) -> None:
     names.known["tool.example"] = behind
 
     assert "private or local address" in refusal("https://tool.example/hooks")
@@ -116,13 +116,13 @@ def test_a_name_that_leads_there_is_refused(behind: list[str], names: Names) -> 
         ("https://nowhere.invalid/", "No address was found"),
     ],
 )
-def test_what_cannot_be_an_endpoint_is_refused_with_what_to_change(url: str, told: str, names: Names) -> None:
+def test_the_error_of_an_invalid_url_says_what_to_change(url: str, told: str, names: Names) -> None:
     names.known |= {"tool.example": [PUBLIC], "nowhere.invalid": []}
 
     assert told in refusal(url)
 
 
-def test_public_addresses_and_allowed_networks_are_taken(names: Names, settings: Any) -> None:
+def test_public_addresses_and_allowed_networks_are_accepted(names: Names, settings: Any) -> None:
     names.known["tool.example"] = [PUBLIC, "2606:2800:220:1::1"]
     names.known["intern.example"] = [PRIVATE, "fd00::7"]
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("10.1.0.0/16"), ip_network("fd00::/8")]
@@ -132,9 +132,7 @@ def test_public_addresses_and_allowed_networks_are_taken(names: Names, settings:
     assert "private" in refusal("https://192.168.1.1/")
 
 
-def test_a_name_that_leads_elsewhere_later_is_refused_when_it_is_called(
-    vips, receiver, names, settings
-) -> None:
+def test_a_name_whose_address_becomes_private_is_not_called(vips, receiver, names, settings) -> None:
     names.known["tool.example"] = ["127.0.0.1"]
     subscribe(f"http://tool.example:{receiver.port}/hooks")
     settings.WEBHOOK_ALLOWED_NETWORKS = []
@@ -145,7 +143,7 @@ def test_a_name_that_leads_elsewhere_later_is_refused_when_it_is_called(
     assert "private or local address" in Attempt.objects.get().problem
 
 
-def test_what_was_checked_is_what_is_called(vips, receivers, names, settings) -> None:
+def test_the_checked_address_is_the_one_that_is_called(vips, receivers, names, settings) -> None:
     inside = receivers("127.0.0.1")
     outside = receivers("127.0.0.2", inside.port)
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.2/32")]
@@ -161,7 +159,7 @@ def test_what_was_checked_is_what_is_called(vips, receivers, names, settings) ->
     assert outside.received[0].headers["host"] == f"tool.example:{outside.port}"
 
 
-def test_proxies_of_the_environment_are_not_asked(vips, receivers, monkeypatch) -> None:
+def test_proxies_of_the_environment_are_ignored(vips, receivers, monkeypatch) -> None:
     receiver, proxy = receivers(), receivers()
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
@@ -174,7 +172,7 @@ def test_proxies_of_the_environment_are_not_asked(vips, receivers, monkeypatch) 
 
 
 @pytest.mark.parametrize(("name", "is_taken"), [("tool.example", True), ("other.example", False)])
-def test_the_certificate_has_to_be_that_of_the_name(
+def test_the_certificate_must_match_the_host_name(
     name, is_taken, vips, receivers, names, tmp_path, monkeypatch
 ) -> None:
     receiver = receivers("127.0.0.1", 0, certificate("tool.example", tmp_path))
@@ -189,7 +187,7 @@ def test_the_certificate_has_to_be_that_of_the_name(
     assert ("Hostname mismatch" in problem) is not is_taken
 
 
-def test_a_certificate_of_nobody_knows_whom_is_refused(vips, receivers, names, tmp_path) -> None:
+def test_a_certificate_of_an_unknown_issuer_is_refused(vips, receivers, names, tmp_path) -> None:
     receiver = receivers("127.0.0.1", 0, certificate("tool.example", tmp_path))
     names.known["tool.example"] = ["127.0.0.1"]
     subscribe(f"https://tool.example:{receiver.port}/hooks")
@@ -201,7 +199,7 @@ def test_a_certificate_of_nobody_knows_whom_is_refused(vips, receivers, names, t
 
 
 def certificate(name: str, folder: Path) -> tuple[str, str]:
-    """Make a certificate of its own issuer for a name; give the files of it and of its key."""
+    """Create a self-signed certificate for a name. Return the paths of the certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Webhooks as staff see and manage them."""
+"""Webhooks in the admin."""
 
 import re
 from typing import Any
@@ -57,14 +57,14 @@ def test_a_webhook_is_added_and_shows_its_secret(anna, vips, receiver) -> None:
         ({"url": "", "every_segment": "on"}, "required"),
     ],
 )
-def test_what_will_not_do_is_refused_with_what_to_change(fields, told, anna, loopback) -> None:
+def test_the_error_of_an_invalid_webhook_says_what_to_change(fields, told, anna, loopback) -> None:
     response = anna.client.post(address("endpoint_add"), {"name": "Tool"} | fields)
 
     assert told in response.content.decode()
     assert not Endpoint.objects.exists()
 
 
-def test_a_webhook_is_edited_without_losing_what_happened_meanwhile(anna, vips, receiver) -> None:
+def test_editing_a_webhook_keeps_concurrent_changes(anna, vips, receiver) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(500))
@@ -85,7 +85,7 @@ def test_a_webhook_is_edited_without_losing_what_happened_meanwhile(anna, vips, 
     assert Endpoint.objects.get().name == "Tool"
 
 
-def test_a_test_message_shows_the_answer_also_of_a_paused_webhook(anna, vips, receiver) -> None:
+def test_a_test_message_is_sent_to_a_paused_webhook_and_shows_the_response(anna, vips, receiver) -> None:
     endpoint = subscribe(receiver)
     anna.send("segments_endpoint_pause", endpoint.pk)
     enter(vips, "c1")
@@ -102,9 +102,7 @@ def test_a_test_message_shows_the_answer_also_of_a_paused_webhook(anna, vips, re
     assert receiver.received[0].id in page
 
 
-def test_one_that_is_gone_is_told_on_the_first_page_and_goes_on_when_switched_on(
-    anna, vips, receiver
-) -> None:
+def test_a_gone_webhook_is_shown_on_the_dashboard_and_can_be_resumed(anna, vips, receiver) -> None:
     endpoint = subscribe(receiver, name="Old tool")
     assert "Old tool" not in anna.client.get("/admin/").content.decode()
     enter(vips, "c1")
@@ -121,7 +119,7 @@ def test_one_that_is_gone_is_told_on_the_first_page_and_goes_on_when_switched_on
     assert "was stopped" not in anna.client.get("/admin/").content.decode()
 
 
-def test_telling_again_asks_first(anna, vips, receiver) -> None:
+def test_sending_again_asks_for_confirmation(anna, vips, receiver) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     enter(vips, "c2")
@@ -141,7 +139,7 @@ def test_telling_again_asks_first(anna, vips, receiver) -> None:
     assert receiver.said[2:] == [("vips", "c2", "entered")]
 
 
-def test_what_staff_do_is_told_under_activity(anna, receiver) -> None:
+def test_actions_of_staff_are_in_the_audit_log(anna, receiver) -> None:
     endpoint = subscribe(receiver)
     for deed in ("test", "rotate", "pause", "resume"):
         anna.send(f"segments_endpoint_{deed}", endpoint.pk)
@@ -159,7 +157,7 @@ def test_what_staff_do_is_told_under_activity(anna, receiver) -> None:
     assert endpoint.former_secret in page
 
 
-def test_deleting_a_webhook_deletes_what_it_was_told(anna, vips, receiver) -> None:
+def test_deleting_a_webhook_deletes_its_messages(anna, vips, receiver) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1", "c2")
     delivery.deliver_due()
@@ -197,7 +195,7 @@ def test_messages_are_filtered_by_webhook_and_state(anna, vips, receivers) -> No
 
 
 @pytest.mark.parametrize("role", ["Viewer", "Marketer"])
-def test_others_see_webhooks_without_secrets_and_change_nothing(role, vips, receiver) -> None:
+def test_viewers_see_webhooks_without_secrets_and_change_nothing(role, vips, receiver) -> None:
     endpoint = subscribe(receiver)
     customer = "otto@example.org"
 
@@ -225,9 +223,7 @@ def test_others_see_webhooks_without_secrets_and_change_nothing(role, vips, rece
     assert client.get(address("endpoint_add")).status_code == 403
 
 
-def test_lists_cost_the_same_however_many_there_are(
-    anna, vips, receiver, django_assert_max_num_queries
-) -> None:
+def test_lists_need_a_constant_number_of_queries(anna, vips, receiver, django_assert_max_num_queries) -> None:
     for number in range(10):
         subscribe(receiver, vips, name=f"Tool {number}")
     enter(vips, "c1", "c2", "c3")

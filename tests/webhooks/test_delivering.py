@@ -1,4 +1,4 @@
-"""What endpoints are told: signed, at least once, one customer's in order, again and again for a day."""
+"""Delivery of webhook messages: signed, at least once, in order for each customer, and retried for a day."""
 
 import json
 import threading
@@ -46,7 +46,7 @@ def told() -> list[tuple[Any, ...]]:
 # -- What is said
 
 
-def test_entering_and_leaving_are_told_signed_and_in_few_words(vips, receiver, clock) -> None:
+def test_entering_and_leaving_are_sent_as_signed_messages(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     delivery.deliver_due()
@@ -108,7 +108,7 @@ def test_a_new_secret_and_the_former_both_sign_for_a_day(vips, receiver, clock) 
         after.verified_with(former)
 
 
-def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) -> None:
+def test_an_endpoint_gets_only_new_changes_of_its_segments(vips, receiver) -> None:
     other = segment_store.create_fixed_list("others", "Others", [], datetime.now(UTC))
     enter(vips, "c1")
     endpoint = subscribe(receiver, vips)
@@ -124,7 +124,7 @@ def test_only_chosen_segments_are_told_of_and_only_what_comes(vips, receiver) ->
 
 
 @pytest.mark.parametrize("without_summaries", [False, True])
-def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are_wanted(
+def test_a_first_refresh_and_an_edited_rule_send_one_summary_each_unless_disabled(
     receiver, without_summaries
 ) -> None:
     shop.customers("c1,c1@example.org", "c2,c2@example.org", "c3,")
@@ -175,7 +175,7 @@ def test_a_first_fill_and_an_edited_rule_are_one_message_each_unless_singles_are
 # -- Order, repetition, back-off
 
 
-def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, receiver, clock) -> None:
+def test_messages_about_one_customer_are_sent_in_order(vips, receiver, clock) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     leave(vips, "c1")
@@ -198,7 +198,7 @@ def test_one_customers_messages_wait_for_one_another_and_for_nobody_elses(vips, 
     assert [state for _, state, _ in told()] == ["delivered"] * 3
 
 
-def test_a_summary_waits_for_what_came_before_and_what_comes_after_waits_for_it(receiver, clock) -> None:
+def test_a_summary_is_sent_in_order_with_other_messages_of_its_segment(receiver, clock) -> None:
     shop.customers("c1,c1@example.org,2026-01-01", "c2,,2026-01-01", header="customer_id,email,first_seen")
     known = shop.segment("known", {"known": {"is": True}})
     refresh_all(NOON)
@@ -256,7 +256,7 @@ def running_clock():
         yield traveller
 
 
-def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_it_was(
+def test_an_endpoint_that_fails_for_a_day_is_stopped_and_can_be_resumed(
     vips, receiver, running_clock
 ) -> None:
     endpoint = subscribe(receiver)
@@ -279,7 +279,7 @@ def test_an_endpoint_that_takes_nothing_for_a_day_is_stopped_and_goes_on_where_i
     assert endpoint.state == "active"
 
 
-def test_a_message_that_alone_fails_for_a_day_is_given_up_and_the_next_goes(vips, receiver, clock) -> None:
+def test_a_message_that_alone_fails_for_a_day_is_given_up(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     leave(vips, "c1")
@@ -295,9 +295,7 @@ def test_a_message_that_alone_fails_for_a_day_is_given_up_and_the_next_goes(vips
     assert receiver.said[-1] == ("vips", "c1", "left")
 
 
-def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catches_up_at_once(
-    vips, receiver, clock
-) -> None:
+def test_a_failing_endpoint_gets_fewer_requests_until_it_recovers(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, *(f"c{number}" for number in range(1, 41)))
     receiver.respond = lambda _: Reply(503)
@@ -317,7 +315,7 @@ def test_an_endpoint_that_fails_at_everything_is_asked_ever_more_rarely_and_catc
     assert Message.objects.filter(state="delivered").count() == 40
 
 
-def test_an_endpoint_that_asks_for_time_gets_it(vips, receiver, clock) -> None:
+def test_retry_after_is_respected(vips, receiver, clock) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(429, headers={"retry-after": "120"}))
@@ -332,7 +330,7 @@ def test_an_endpoint_that_asks_for_time_gets_it(vips, receiver, clock) -> None:
     assert sorted(receiver.said[1:]) == [("vips", "c1", "entered"), ("vips", "c2", "entered")]
 
 
-def test_one_that_is_gone_is_stopped_at_once(vips, receiver, clock) -> None:
+def test_an_endpoint_that_is_gone_is_stopped_at_once(vips, receiver, clock) -> None:
     endpoint = subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(410))
@@ -364,7 +362,7 @@ def test_redirects_are_not_followed(vips, receivers, clock) -> None:
     assert "redirects are not followed" in Attempt.objects.latest("pk").problem
 
 
-def test_a_slow_endpoint_keeps_no_other_waiting(vips, receivers) -> None:
+def test_a_slow_endpoint_does_not_delay_others(vips, receivers) -> None:
     slow, quick = receivers(), receivers()
     subscribe(slow, name="A slow one")
     subscribe(quick)
@@ -388,7 +386,7 @@ def test_a_slow_endpoint_keeps_no_other_waiting(vips, receivers) -> None:
     assert Attempt.objects.filter(message__endpoint__name="Tool").latest("duration_ms").duration_ms < 10_000
 
 
-def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -> None:
+def test_responses_are_stored_truncated(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     receiver.replies(Reply(400, b"\xff\x00<b>" + b"x" * 100_000))
@@ -403,7 +401,7 @@ def test_answers_are_kept_cut_and_never_waited_for_without_end(vips, receiver) -
 # -- How much waits and is kept
 
 
-def test_only_so_many_messages_wait_and_the_others_in_the_log(vips, receiver, clock, monkeypatch) -> None:
+def test_the_number_of_waiting_messages_is_limited(vips, receiver, clock, monkeypatch) -> None:
     monkeypatch.setattr(outbox, "MAX_WAITING", 10)
     subscribe(receiver)
     receiver.respond = lambda _: FAILS
@@ -418,7 +416,7 @@ def test_only_so_many_messages_wait_and_the_others_in_the_log(vips, receiver, cl
     assert Message.objects.filter(state="delivered").count() == 40
 
 
-def test_replaying_tells_again_from_an_id_on(vips, receiver) -> None:
+def test_replaying_sends_changes_from_an_id_on_again(vips, receiver) -> None:
     endpoint = subscribe(receiver)
     for customer in ("c1", "c2", "c3"):
         enter(vips, customer)
@@ -433,7 +431,7 @@ def test_replaying_tells_again_from_an_id_on(vips, receiver) -> None:
         outbox.replay_changes(endpoint, ids[-1] + 1)
 
 
-def test_old_messages_are_forgotten_and_waiting_ones_are_not(vips, receiver, clock, settings) -> None:
+def test_old_messages_are_deleted_unless_they_wait(vips, receiver, clock, settings) -> None:
     settings.WEBHOOK_LOG_KEPT_FOR = 3
     subscribe(receiver)
     enter(vips, "c1", "c2")

@@ -23,7 +23,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_the_receiver_of_the_documentation_takes_what_is_signed_once(vips, loopback, tmp_path) -> None:
+def test_the_documented_receiver_processes_each_signed_message_once(vips, loopback, tmp_path) -> None:
     told = (settings.BASE_DIR / "docs" / "webhooks.md").read_text()
     [program] = re.findall(r"```python\n(.*?)```", told, re.DOTALL)
     port = free_port()

@@ -1,4 +1,4 @@
-"""Whoever is erased is named by no message and no answer; receivers are told to let go of them."""
+"""No message and no response names an erased customer, and receivers are told that the customer left."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -27,11 +27,11 @@ def erase(printed: str) -> None:
 
 
 def echo(received: Received) -> Reply:
-    """Answer with what was sent, as careless receivers do."""
+    """Respond with the request, as careless receivers do."""
     return Reply(200 if received.said[1] != "c2" else 500, received.body.encode())
 
 
-def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiver) -> None:
+def test_messages_and_responses_that_name_an_erased_customer_are_deleted(vips, receiver) -> None:
     subscribe(receiver)
     receiver.respond = echo
     enter(vips, "c1", "c2", "c3")
@@ -57,7 +57,7 @@ def test_erased_are_the_messages_and_the_answers_that_name_somebody(vips, receiv
     ]
 
 
-def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, receiver) -> None:
+def test_a_message_in_flight_is_sent_before_the_exit_and_not_repeated(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     now = datetime.now(UTC)
@@ -76,7 +76,7 @@ def test_a_message_on_its_way_goes_before_the_leaving_and_is_not_repeated(vips, 
     assert not Attempt.objects.exclude(response_text="").exists()
 
 
-def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vips, receiver) -> None:
+def test_a_waiting_exit_is_sent_after_its_customer_is_erased(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     delivery.deliver_due()
@@ -93,7 +93,7 @@ def test_a_leaving_that_waits_is_told_though_its_customer_is_erased_meanwhile(vi
     assert not Attempt.objects.exclude(response_text="").exists()
 
 
-def test_an_export_says_who_was_told(vips, receiver) -> None:
+def test_an_export_lists_the_messages_about_a_customer(vips, receiver) -> None:
     subscribe(receiver, name="Newsletter tool")
     enter(vips, "c1")
     delivery.deliver_due()

@@ -1,4 +1,4 @@
-"""Real workers: what is committed is told in a moment, a killed worker loses nothing, and only one is at it."""
+"""Real workers: messages are sent at once, a killed worker loses none, and one worker delivers at a time."""
 
 import subprocess
 import sys
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def nobody_was_sent_for() -> None:
-    """Forget whom earlier tests have sent for, and who was killed at it."""
+def no_pending_tasks() -> None:
+    """Delete the tasks and wake-ups of earlier tests, and the hold of a killed worker."""
     app.control.purge()
     WEBHOOKS.acknowledge()
     redis.delete_marker(delivery.RUN_HOLD)
 
 
-def test_what_is_committed_is_told_in_a_moment(vips, receiver, celery_worker) -> None:
+def test_committed_changes_are_sent_immediately(vips, receiver, celery_worker) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     receiver.wait_for(1)
@@ -53,7 +53,7 @@ def test_what_is_committed_is_told_in_a_moment(vips, receiver, celery_worker) ->
     eventually(lambda: Message.objects.filter(state="delivered").count() == 3)
 
 
-def test_a_killed_worker_loses_nothing_and_keeps_the_order(vips, receiver, environment, tmp_path) -> None:
+def test_a_killed_worker_loses_no_message_and_keeps_the_order(vips, receiver, environment, tmp_path) -> None:
     subscribe(receiver)
     gate = threading.Event()
     receiver.respond = lambda one: Reply(gate=gate) if one.said[1:] == ("c1", "entered") else Reply()
@@ -121,7 +121,7 @@ def test_two_workers_at_once_send_each_message_once(vips, receiver) -> None:
         assert theirs == ["entered", "left"]
 
 
-def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
+def test_a_second_run_ends_while_another_is_running(vips, receiver) -> None:
     subscribe(receiver)
     enter(vips, "c1")
     told_meanwhile = []
@@ -138,12 +138,12 @@ def test_a_run_gives_way_to_another_that_goes_on(vips, receiver) -> None:
     assert told() == ["delivered"]
 
 
-def test_nobody_is_sent_for_where_nobody_listens(vips, receiver) -> None:
-    def is_sent_for() -> bool:
+def test_no_worker_is_woken_without_an_endpoint(vips, receiver) -> None:
+    def is_requested() -> bool:
         return bool(redis.call_redis(lambda client: client.exists(WEBHOOKS.marker)))
 
     enter(vips, "c1")
-    assert not is_sent_for()
+    assert not is_requested()
     subscribe(receiver)
     enter(vips, "c2")
-    assert is_sent_for()
+    assert is_requested()
