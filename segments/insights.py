@@ -44,24 +44,24 @@ class SegmentDay:
     left: Mapping[str, int]
 
 
-def segment_days(segment: Segment, now: datetime, count: int) -> list[SegmentDay]:
+def segment_days(segment: Segment, at: datetime, count: int) -> list[SegmentDay]:
     """Return the last days of a segment up to today: fewer if it is younger, none before its first refresh."""
     if segment.refreshed_at is None:
         return []
-    today = _shop_day(now)
+    today = _shop_day(at)
     moved: dict[tuple[date, str], dict[str, int]] = defaultdict(dict)
     counts_by_day = DailyChangeCount.objects.filter(segment=segment, day__gt=today - timedelta(days=count))
     for day, change, cause, customers in counts_by_day.values_list("day", "change", "cause", "customers"):
         moved[day, change][cause] = customers
     first = _first_day(segment, {day for day, _ in moved}, today, count)
     size = segment.size
-    found = []
+    days = []
     # Backwards from the present size: the size before a day is the size after it, minus entered, plus left.
     for day in (today - timedelta(days=back) for back in range((today - first).days + 1)):
         entered, left = moved[day, ENTERED], moved[day, LEFT]
-        found.append(SegmentDay(day, size, entered, left))
+        days.append(SegmentDay(day, size, entered, left))
         size += sum(left.values()) - sum(entered.values())
-    return found[::-1]
+    return days[::-1]
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class Trend:
     month: Movement
 
 
-def segment_trends(segments: Iterable[Segment], now: datetime) -> dict[int, Trend]:
+def segment_trends(segments: Iterable[Segment], at: datetime) -> dict[int, Trend]:
     """Return the trend of each refreshed segment by its key, with one statement."""
     refreshed = {segment.pk: segment for segment in segments if segment.refreshed_at}
-    today = _shop_day(now)
+    today = _shop_day(at)
     moved: dict[int, dict[date, dict[str, tuple[int, int]]]] = defaultdict(lambda: defaultdict(dict))
     counts_by_day = DailyChangeCount.objects.filter(
         segment__in=refreshed, day__gt=today - timedelta(days=MONTH)
@@ -111,8 +111,10 @@ def _trend(segment: Segment, moved: Mapping[date, Mapping[str, tuple[int, int]]]
         sizes.append(sizes[-1] + left - entered)
 
     def moved_in(days: int) -> Movement:
-        some = [of_day for day, of_day in moved.items() if day > today - timedelta(days=days)]
-        entered, left = (sum(of_day.get(change, (0, 0))[1] for of_day in some) for change in (ENTERED, LEFT))
+        recent = [of_day for day, of_day in moved.items() if day > today - timedelta(days=days)]
+        entered, left = (
+            sum(of_day.get(change, (0, 0))[1] for of_day in recent) for change in (ENTERED, LEFT)
+        )
         return Movement(entered, left)
 
     return Trend(
@@ -144,22 +146,22 @@ class MemberRevenue:
     buyers: int
     orders: int
     revenue: Decimal
-    everybodys_revenue: Decimal
+    shop_revenue: Decimal
 
     @property
-    def a_member(self) -> Decimal | None:
+    def per_member(self) -> Decimal | None:
         """The revenue per member, None without members."""
         return _mean(self.revenue, self.members)
 
     @property
-    def an_order(self) -> Decimal | None:
+    def per_order(self) -> Decimal | None:
         """The revenue per order, None without orders."""
         return _mean(self.revenue, self.orders)
 
     @property
     def share(self) -> float | None:
         """The share of the shop's revenue, None without revenue."""
-        return float(self.revenue / self.everybodys_revenue) if self.everybodys_revenue > 0 else None
+        return float(self.revenue / self.shop_revenue) if self.shop_revenue > 0 else None
 
 
 def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
@@ -174,7 +176,7 @@ def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
         )
         everybody = Totals.objects.values_list("total_spent", flat=True).first() or 0
     sums["revenue"] = from_units(int(sums["revenue"]))
-    return MemberRevenue(**sums, everybodys_revenue=from_units(everybody))
+    return MemberRevenue(**sums, shop_revenue=from_units(everybody))
 
 
 def _mean(total: Decimal, count: int) -> Decimal | None:
@@ -193,10 +195,10 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Overlaps:
-    """The overlaps, largest first. ``drawn`` is the size of the sample if they are estimated from one."""
+    """The overlaps, largest first. ``sample_size`` is the size of the sample if they are estimated from one."""
 
-    found: list[Overlap]
-    drawn: int | None = None
+    overlaps: list[Overlap]
+    sample_size: int | None = None
 
 
 def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
@@ -207,33 +209,34 @@ def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
     one_in = max(1, segment.size // SAMPLE_SIZE)
     with time_limits.time_limit(seconds):
         # A temporary table, since the planner would overestimate the sample and read all memberships.
-        temporary_tables.create_temporary_table("drawn", "customer_id bigint PRIMARY KEY")
-        drawn = execution.execute(
-            f"""INSERT INTO drawn SELECT customer_id FROM {_MEMBERS}
+        temporary_tables.create_temporary_table("sampled_members", "customer_id bigint PRIMARY KEY")
+        sample_size = execution.execute(
+            f"""INSERT INTO sampled_members SELECT customer_id FROM {_MEMBERS}
                 WHERE segment_id = %s AND customer_id * {_SPREAD} %% {_NUMBERS} < %s""",
             [segment.pk, _NUMBERS // one_in],
         )
         counts: dict[int, int] = dict(
             execution.fetch_all(
-                f"""SELECT m.segment_id, count(*) FROM drawn d JOIN {_MEMBERS} m ON m.customer_id = d.customer_id
+                f"""SELECT m.segment_id, count(*) FROM sampled_members s
+                    JOIN {_MEMBERS} m ON m.customer_id = s.customer_id
                     WHERE m.segment_id <> %s GROUP BY m.segment_id""",
                 [segment.pk],
             )
         )
         others = Segment.objects.in_bulk(counts)
     # The sample is empty if all members have been erased since the size was stored.
-    each = max(segment.size, drawn) / drawn if one_in > 1 and drawn else 1.0
-    found = [
+    scale = max(segment.size, sample_size) / sample_size if one_in > 1 and sample_size else 1.0
+    overlaps = [
         Overlap(
             other,
-            round(counts[key] * each),
-            counts[key] / drawn,
-            min(1.0, counts[key] * each / max(other.size, 1)),
+            round(counts[key] * scale),
+            counts[key] / sample_size,
+            min(1.0, counts[key] * scale / max(other.size, 1)),
         )
         for key, other in others.items()
     ]
-    found.sort(key=lambda overlap: (-overlap.common, overlap.other.name))
-    return Overlaps(found, drawn if one_in > 1 else None)
+    overlaps.sort(key=lambda overlap: (-overlap.common, overlap.other.name))
+    return Overlaps(overlaps, sample_size if one_in > 1 else None)
 
 
 @dataclass(frozen=True)

@@ -60,15 +60,15 @@ def find_public_segments(anonymous_id: str, at: datetime) -> list[str]:
 
 def _read_state(anonymous_id: str) -> tuple[PublicState, int]:
     """Return the state of the public segments, and the key of the customer with this id, with one statement."""
-    found = execution.fetch_all(
+    rows = execution.fetch_all(
         """SELECT id, version, slug, (SELECT max(refresh_id) FROM segments_segment WHERE kind = 'dynamic'),
             (SELECT customer_id FROM customers_identity WHERE kind = %s AND value = %s)
         FROM segments_segment WHERE is_public AND (is_active OR kind = 'static') ORDER BY slug""",
         # PostgreSQL rejects NUL characters, so no customer has such an id.
         [Identity.Kind.ANONYMOUS_ID.value, "" if "\x00" in anonymous_id else to_nfc(anonymous_id)],
     )
-    customer = found[0][4] if found else None
-    return tuple(row[:4] for row in found), NO_CUSTOMER if customer is None else customer
+    customer = rows[0][4] if rows else None
+    return tuple(row[:4] for row in rows), NO_CUSTOMER if customer is None else customer
 
 
 def _matching_slugs(published: PublicSegments, customer: int, at: datetime) -> list[str]:
@@ -77,11 +77,11 @@ def _matching_slugs(published: PublicSegments, customer: int, at: datetime) -> l
     relation = relations.prepare_relation_for(Sql("SELECT %s", (customer,)), at)
     context = EvaluationContext(at, shop_zone(), relation, PopulationStatistics(published.statistic_values))
     live.compute_statistics(published.statistics, context)
-    found = []
-    for slugs, asked in published.compiled:
-        for _, bits, _ in execution.fetch_all(asked.customer_answers_sql(customer, context)):
-            found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
-    return found
+    slugs_found: list[str] = []
+    for slugs, compiled in published.compiled:
+        for _, bits, _ in execution.fetch_all(compiled.customer_answers_sql(customer, context)):
+            slugs_found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
+    return slugs_found
 
 
 def _list_slugs(published: PublicSegments, customer: int) -> list[str]:
@@ -102,17 +102,22 @@ def _public_segments(state: PublicState) -> PublicSegments:
 def _load(state: PublicState) -> PublicSegments:
     segments = list(Segment.objects.filter(pk__in=[row[0] for row in state]).only("kind", "slug", "rule"))
     rules = live.readable_segments(segment for segment in segments if segment.is_dynamic)
-    asked = [
-        ([segment.slug for segment in part], compile_rules(part))
+    compiled = [
+        ([segment.slug for segment in batch], compile_rules(batch))
         for start in range(0, len(rules), MAX_RULES_PER_STATEMENT)
-        if (part := rules[start : start + MAX_RULES_PER_STATEMENT])
+        if (batch := rules[start : start + MAX_RULES_PER_STATEMENT])
     ]
     refresh = state[0][3] or 0
     statistics = Refresh.objects.filter(pk=refresh).values_list("statistics", flat=True).first()
     return PublicSegments(
         state,
-        asked,
-        frozenset(one for _, asks in asked for of_rule in asks.statistics for one in of_rule),
+        compiled,
+        frozenset(
+            statistic
+            for _, rules_of_batch in compiled
+            for statistics_of_rule in rules_of_batch.statistics
+            for statistic in statistics_of_rule
+        ),
         {segment.pk: segment.slug for segment in segments if not segment.is_dynamic},
         PopulationStatistics(statistics or {}),
     )

@@ -19,10 +19,12 @@ def reference_levels(
 
     Segments that refer to one another in a circle, which saving does not allow, share the last level.
     """
-    waiting = {slug(one): one for one in segments}
+    waiting = {slug(segment): segment for segment in segments}
     ordered = []
     while waiting:
-        ready = [name for name, one in waiting.items() if not references(one) & (waiting.keys() - {name})]
+        ready = [
+            name for name, segment in waiting.items() if not references(segment) & (waiting.keys() - {name})
+        ]
         level = [waiting.pop(name) for name in ready or list(waiting)]
         ordered.append(level)
     return ordered

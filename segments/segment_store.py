@@ -124,14 +124,14 @@ def delete_segments(segments: Iterable[Segment]) -> None:
                 segment.delete()
             except ProtectedError as error:
                 protecting = error.protected_objects
-                names = ", ".join(f"the {one._meta.verbose_name} {one}" for one in _first(protecting))
+                names = ", ".join(f"the {user._meta.verbose_name} {user}" for user in _first(protecting))
                 raise SegmentInUse(
                     f"{segment.slug} cannot be deleted: it is used by {names}", protecting
                 ) from None
 
 
-def _first(objects: Iterable[Any], most: int = 5) -> list[Any]:
-    return sorted(objects, key=str)[:most]
+def _first(objects: Iterable[Any], limit: int = 5) -> list[Any]:
+    return sorted(objects, key=str)[:limit]
 
 
 def install_templates(
@@ -183,7 +183,7 @@ def create_fixed_list_of_members(segment: Segment, slug: str, name: str, at: dat
 
 def find_customers(ids: Iterable[str]) -> tuple[list[int], list[str]]:
     """Find customers by their own or public ids; return their keys, and the ids that no customer has."""
-    wanted = {to_nfc(one.strip()) for one in ids} - {""}
+    wanted = {to_nfc(given.strip()) for given in ids} - {""}
     found: dict[str, int] = {}
     listed = sorted(wanted)
     for start in range(0, len(listed), 10_000):

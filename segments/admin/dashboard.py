@@ -98,7 +98,15 @@ def _segment_rows(segments: Iterable[Segment], now: datetime) -> tuple[list[Segm
     shown = ready[:MAX_SEGMENTS], others[:MAX_SEGMENTS]
     trends = insights.segment_trends([segment for some in shown for segment in some], now)
     lifecycle, rest = (
-        [SegmentRow(one, texts.status_text(one), texts.status_label(one), trends.get(one.pk)) for one in some]
+        [
+            SegmentRow(
+                segment,
+                texts.status_text(segment),
+                texts.status_label(segment),
+                trends.get(segment.pk),
+            )
+            for segment in some
+        ]
         for some in shown
     )
     return lifecycle, rest

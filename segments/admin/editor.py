@@ -68,16 +68,16 @@ def count_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         given, rule = _parse_request(request)
     except RuleError as error:
         return _error_response(error)
-    answer: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
+    data: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
     try:
-        return JsonResponse(answer | _count_data(counting.count_matching(rule, settings.COUNT_PATIENCE)))
+        return JsonResponse(data | _count_data(counting.count_matching(rule, settings.COUNT_PATIENCE)))
     except time_limits.StatementTimeout:
         pass
     try:
         ticket = counting.enqueue_count(given, str(request.user.pk))
     except counting.WorkerUnavailable:
-        return JsonResponse(answer | {"problem": NO_WORKER})
-    return JsonResponse(answer | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
+        return JsonResponse(data | {"problem": NO_WORKER})
+    return JsonResponse(data | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
 
 
 @require_permissions(VIEW_SEGMENT, methods=WRITE_METHODS)
@@ -110,8 +110,10 @@ def suggestions_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         return JsonResponse({"values": []})
     try:
         with time_limits.time_limit(counting.COUNT_SECONDS):
-            found = suggestions.suggest_values(kind, part, name)
-            return JsonResponse({"values": [one for one in found if contact_data.is_visible(request, one)]})
+            values = suggestions.suggest_values(kind, part, name)
+            return JsonResponse(
+                {"values": [value for value in values if contact_data.is_visible(request, value)]}
+            )
     except (KeyError, time_limits.StatementTimeout):
         return JsonResponse({"values": []})
 
@@ -134,19 +136,19 @@ def _error_response(error: RuleError) -> JsonResponse:
     return JsonResponse({"error": {"path": error.path or "rule", "message": error.message}})
 
 
-def _count_data(found: counting.RuleCount) -> dict[str, Any]:
-    return {"counted": asdict(found) | {"at": f"{timezone.localtime(found.at):%H:%M:%S}"}}
+def _count_data(count: counting.RuleCount) -> dict[str, Any]:
+    return {"counted": asdict(count) | {"at": f"{timezone.localtime(count.at):%H:%M:%S}"}}
 
 
-def _details_data(found: counting.CountDetails, request: HttpRequest) -> dict[str, Any]:
+def _details_data(details: counting.CountDetails, request: HttpRequest) -> dict[str, Any]:
     # Without this check, staff who may not see contact data could search people by it, with a rule they never save.
     if not (request.user.has_perm(VIEW_CUSTOMER) and contact_data.may_see(request)):
-        return {"conditions": found.conditions}
-    customers = Customer.objects.filter(pk__in=found.sample).order_by("pk")
+        return {"conditions": details.conditions}
+    customers = Customer.objects.filter(pk__in=details.sample).order_by("pk")
     return {
-        "conditions": found.conditions,
+        "conditions": details.conditions,
         "sample": [
-            {"name": one.name, "url": reverse("admin:customers_customer_change", args=[one.pk])}
-            for one in customers
+            {"name": customer.name, "url": reverse("admin:customers_customer_change", args=[customer.pk])}
+            for customer in customers
         ],
     }

@@ -64,7 +64,7 @@ def gallery_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
                 f"{segment.name} was created. Refresh it now, or wait for the next scheduled refresh.",
             )
             return redirect("admin:segments_segment_change", segment.pk)
-        existing = [one for one in segments if template.slug in (one.template, one.slug)]
+        existing = [segment for segment in segments if template.slug in (segment.template, segment.slug)]
         cards.append(TemplateCard(form, parse(template.rule()).sentence(), existing))
     context = admin_context(model_admin, request, "Templates") | {
         "groups": [

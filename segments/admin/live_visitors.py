@@ -232,8 +232,8 @@ def _disclosure_error(request: HttpRequest, rule: Any) -> str:
 def _list_within_time(
     request: HttpRequest, form: VisitorFilterForm, now: datetime, number: int, most: int
 ) -> VisitorList:
-    found = live_visitors.find_active(now - form.period, now, most)
-    keys = found.customers
+    active = live_visitors.find_active(now - form.period, now, most)
+    keys = active.customers
     rule = form.combined_rule(is_live=True)
     if rule is None:
         context = None
@@ -250,10 +250,10 @@ def _list_within_time(
         rows=_visitor_rows(
             request, shown, form.segments.values(), context or live.context_for_customers(shown, now)
         ),
-        active=len(found.customers),
+        active=len(active.customers),
         fitting=len(keys),
         known=known,
-        is_everybody=found.is_everybody,
+        is_everybody=active.is_everybody,
         number=number,
     )
 
@@ -292,14 +292,14 @@ def _segments_by_customer(
     keys: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> dict[int, list[Segment]]:
     """Return each customer's segments: those whose rules match at this moment, and fixed lists."""
-    rules = [one for one in segments if one.is_dynamic and one.is_active]
-    lists = {one.pk: one for one in segments if not one.is_dynamic}
-    found = live.matching_segments_by_customer(keys, rules, context)
+    rules = [segment for segment in segments if segment.is_dynamic and segment.is_active]
+    lists = {segment.pk: segment for segment in segments if not segment.is_dynamic}
+    matching = live.matching_segments_by_customer(keys, rules, context)
     if lists:
         on_lists = Membership.objects.filter(customer__in=keys, segment__in=lists)
         for customer, segment in on_lists.values_list("customer_id", "segment_id"):
-            found[customer].append(lists[segment])
-    return found
+            matching[customer].append(lists[segment])
+    return matching
 
 
 def _cart_text(held: FactColumns | None, since: datetime) -> str:

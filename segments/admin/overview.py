@@ -75,7 +75,7 @@ def overlap_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     context: dict[str, Any] = {"segment": segment}
     try:
         overlaps = insights.find_overlaps(segment, insights.QUERY_SECONDS)
-        context |= {"overlaps": overlaps.found[:MAX_OVERLAPS], "drawn": overlaps.drawn}
+        context |= {"overlaps": overlaps.overlaps[:MAX_OVERLAPS], "sample_size": overlaps.sample_size}
     except time_limits.StatementTimeout:
         context["patience"] = insights.QUERY_SECONDS
     return TemplateResponse(request, "segments/admin/overlap.html", context)

@@ -52,10 +52,10 @@ class EndpointForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         """Require a segment unless all are chosen."""
-        given = super().clean() or {}
-        if not given.get("every_segment") and not given.get("segments"):
+        cleaned = super().clean() or {}
+        if not cleaned.get("every_segment") and not cleaned.get("segments"):
             self.add_error("segments", "Choose at least one segment, or check “All segments”.")
-        return given
+        return cleaned
 
 
 @admin.register(Endpoint)

@@ -147,14 +147,14 @@ class ChangesView(streaming.StreamingView):
                 return streaming.stream_rows(
                     request, f"{slug}-changes", COLUMNS, _stream_rows(segment, after)
                 )
-            found = change_log.read_changes(segment, after, size + 1)
+            changes = change_log.read_changes(segment, after, size + 1)
         except change_log.ChangesGone:
             raise ChangesGone from None
-        shown = found[:size]
+        shown = changes[:size]
         position = shown[-1].pk if shown else change_log.log_starts_at(segment) if after is None else after
         more = replace_query_param(request.build_absolute_uri(), "after", position)
         data = {
-            "next": more if len(found) > size else None,
+            "next": more if len(changes) > size else None,
             "previous": None,
             "position": position,
             "results": ChangeSerializer(shown, many=True).data,

@@ -79,12 +79,12 @@ class HistoryView(APIView):
         return Response(
             [
                 {
-                    "day": one.day.isoformat(),
-                    "size": one.size,
-                    "entered": sum(one.entered.values()),
-                    "left": sum(one.left.values()),
+                    "day": day.day.isoformat(),
+                    "size": day.size,
+                    "entered": sum(day.entered.values()),
+                    "left": sum(day.left.values()),
                 }
-                for one in days
-                if one.day <= last
+                for day in days
+                if day.day <= last
             ]
         )

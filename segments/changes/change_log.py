@@ -18,11 +18,11 @@ class ChangesGone(LookupError):
 def read_changes(segment: Segment, after: int | None, count: int) -> list[Change]:
     """Return the next changes after an id, or without an id the oldest changes. Raises ChangesGone."""
     changes = Change.objects.filter(segment=segment, pk__gt=after or 0).order_by("pk")
-    found = list(changes.only("segment", "public_id", "change", "at", "cause")[:count])
+    batch = list(changes.only("segment", "public_id", "change", "at", "cause")[:count])
     # Checked after the changes are read, so that a deletion in between is noticed.
     if after is not None and after < log_starts_at(segment):
         raise ChangesGone
-    return found
+    return batch
 
 
 def change_batches(segment: Segment, after: int | None) -> Iterator[list[Change]]:

@@ -72,7 +72,8 @@ class CompiledRules:
     def statistics(self) -> list[list[Statistic]]:
         """The population statistics that each rule needs."""
         return [
-            [one for condition in rule.conditions() for one in condition.statistics()] for rule in self.rules
+            [statistic for condition in rule.conditions() for statistic in condition.statistics()]
+            for rule in self.rules
         ]
 
     def all_answers_sql(self, context: EvaluationContext) -> Sql:
@@ -81,13 +82,13 @@ class CompiledRules:
 
     def table_answers_sql(self, table: str, context: EvaluationContext) -> Sql:
         """Return the query of the answers of the customers in a table."""
-        among = RawSQL(f"SELECT customer_id FROM {table}", ())
-        return self._answers(context, table, lambda customers: customers.filter(pk__in=among)).filled(context)
+        keys = RawSQL(f"SELECT customer_id FROM {table}", ())
+        return self._answers(context, table, lambda customers: customers.filter(pk__in=keys)).filled(context)
 
     def customer_answers_sql(self, customer: int, context: EvaluationContext) -> Sql:
         """Return the query of one customer's answers."""
-        one = RawSQL("%s", (_CUSTOMER,))
-        answers = self._answers(context, "one", lambda customers: customers.filter(pk=one))
+        key = RawSQL("%s", (_CUSTOMER,))
+        answers = self._answers(context, "customer", lambda customers: customers.filter(pk=key))
         return answers.filled(context, customer=customer)
 
     def _answers(

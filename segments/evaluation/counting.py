@@ -104,18 +104,21 @@ def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tupl
 
 
 def _count_matching(rule: Rule, context: EvaluationContext) -> RuleCount:
-    found = customers_matching(rule, context).aggregate(
+    counts = customers_matching(rule, context).aggregate(
         matching=Count("pk"),
         known=Count("pk", filter=Customer.objects.known_q()),
         subscribed=Count("pk", filter=Q(newsletter=Customer.Newsletter.SUBSCRIBED)),
     )
-    return RuleCount(at=context.at, everybody=_count_customers(context), **found)
+    return RuleCount(at=context.at, everybody=_count_customers(context), **counts)
 
 
 def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
     conditions = dict(conditions_by_path(rule))
-    asked = {f"c{place}": Count("pk", filter=one.q(context)) for place, one in enumerate(conditions.values())}
-    counts = existing_customers(context).aggregate(**asked)
+    aggregates = {
+        f"c{place}": Count("pk", filter=condition.q(context))
+        for place, condition in enumerate(conditions.values())
+    }
+    counts = existing_customers(context).aggregate(**aggregates)
     sample = customers_matching(rule, context).values_list("pk", flat=True)[:SAMPLE_SIZE]
     return CountDetails(dict(zip(conditions, counts.values(), strict=True)), list(sample))
 
@@ -132,8 +135,8 @@ def _stored_context() -> EvaluationContext:
 
 
 def _count_customers(context: EvaluationContext) -> int:
-    kept = Totals.objects.values_list("customers", flat=True).first() if context.facts == "facts" else None
-    return existing_customers(context).count() if kept is None else kept
+    stored = Totals.objects.values_list("customers", flat=True).first() if context.facts == "facts" else None
+    return existing_customers(context).count() if stored is None else stored
 
 
 # -- In a worker

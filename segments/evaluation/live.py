@@ -37,15 +37,21 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
 def compute_rule_statistics(rules: Iterable[Rule], context: EvaluationContext) -> None:
     """Compute the statistics that rules need and no refresh has stored."""
     compute_statistics(
-        (one for rule in rules for condition in rule.conditions() for one in condition.statistics()), context
+        (
+            statistic
+            for rule in rules
+            for condition in rule.conditions()
+            for statistic in condition.statistics()
+        ),
+        context,
     )
 
 
-def compute_statistics(needed: Iterable[Statistic], context: EvaluationContext) -> None:
+def compute_statistics(statistics: Iterable[Statistic], context: EvaluationContext) -> None:
     """Compute those statistics that no refresh has stored, for all customers."""
     everybody = EvaluationContext(context.at, context.zone, "facts", context.statistics)
-    for one in needed:
-        one.value_in(everybody)
+    for statistic in statistics:
+        statistic.value_in(everybody)
 
 
 def matching_segments(customer: int, at: datetime | None = None) -> list[str]:
@@ -54,24 +60,24 @@ def matching_segments(customer: int, at: datetime | None = None) -> list[str]:
     if not segments:
         return []
     context = context_for_customers([customer], at or datetime.now(UTC))
-    found: list[str] = []
-    for part, asked in _compiled_batches(segments, context):
-        for _, bits, _ in execution.fetch_all(asked.customer_answers_sql(customer, context)):
-            found += [segment.slug for segment in _segments_of_bits(part, bits)]
-    return found
+    slugs: list[str] = []
+    for batch, compiled in _compiled_batches(segments, context):
+        for _, bits, _ in execution.fetch_all(compiled.customer_answers_sql(customer, context)):
+            slugs += [segment.slug for segment in _segments_of_bits(batch, bits)]
+    return slugs
 
 
 def matching_segments_by_customer(
     customers: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> dict[int, list[Segment]]:
     """Return for each customer the segments whose rule matches. The context must be for these customers."""
-    found: dict[int, list[Segment]] = {customer: [] for customer in customers}
+    matching: dict[int, list[Segment]] = {customer: [] for customer in customers}
     if customers:
         _fill_table(customers)
-        for part, asked in _compiled_batches(readable_segments(segments), context):
-            for customer, bits, _ in execution.fetch_all(asked.table_answers_sql(_TABLE, context)):
-                found[customer] += _segments_of_bits(part, bits)
-    return found
+        for batch, compiled in _compiled_batches(readable_segments(segments), context):
+            for customer, bits, _ in execution.fetch_all(compiled.table_answers_sql(_TABLE, context)):
+                matching[customer] += _segments_of_bits(batch, bits)
+    return matching
 
 
 def matching_customers(rule: Any, customers: Sequence[int], context: EvaluationContext) -> dict[int, bool]:
@@ -82,8 +88,8 @@ def matching_customers(rule: Any, customers: Sequence[int], context: EvaluationC
     if not customers:
         return {}
     _fill_table(customers)
-    [(_, asked)] = _compiled_batches([Segment(rule=rule)], context)
-    rows = execution.fetch_all(asked.table_answers_sql(_TABLE, context))
+    [(_, compiled)] = _compiled_batches([Segment(rule=rule)], context)
+    rows = execution.fetch_all(compiled.table_answers_sql(_TABLE, context))
     return {customer: bool(known) for customer, bits, known in rows if bits}
 
 
@@ -105,10 +111,10 @@ def _compiled_batches(
 ) -> Iterator[tuple[Sequence[Segment], CompiledRules]]:
     """Yield the segments in batches with their compiled rules, after computing their statistics."""
     for start in range(0, len(segments), MAX_RULES_PER_STATEMENT):
-        part = segments[start : start + MAX_RULES_PER_STATEMENT]
-        asked = compile_rules(part)
-        compute_rule_statistics(asked.rules, context)
-        yield part, asked
+        batch = segments[start : start + MAX_RULES_PER_STATEMENT]
+        compiled = compile_rules(batch)
+        compute_rule_statistics(compiled.rules, context)
+        yield batch, compiled
 
 
 def _segments_of_bits(segments: Sequence[Segment], bits: int) -> list[Segment]:

@@ -27,12 +27,12 @@ def suggest_values(kind: str, part: str = "", name: str = "") -> list[str]:
 
 
 def _column_values(model: type[Model], column: str, part: str, _: str) -> list[str]:
-    found = _newest(model, MAX_RECORDS).exclude(**{column: ""}).values_list(column)
+    values = _newest(model, MAX_RECORDS).exclude(**{column: ""}).values_list(column)
     if part:
-        found = found.filter(**{f"{column}__icontains": part})
+        values = values.filter(**{f"{column}__icontains": part})
     return [
         str(value)
-        for value, _ in found.annotate(times=Count("pk")).order_by("-times", column)[:MAX_SUGGESTIONS]
+        for value, _ in values.annotate(times=Count("pk")).order_by("-times", column)[:MAX_SUGGESTIONS]
     ]
 
 
@@ -46,19 +46,21 @@ def _names(model: type[Model], column: str, part: str, _: str) -> list[str]:
 
 
 def _attribute_values(part: str, name: str) -> list[str]:
-    given = (document.get(name) for document in _documents(Customer, "attributes"))
-    listed = (value if isinstance(value, list) else [value] for value in given)
+    attributes = (document.get(name) for document in _documents(Customer, "attributes"))
+    listed = (value if isinstance(value, list) else [value] for value in attributes)
     return _most_frequent((value for values in listed for value in values if isinstance(value, str)), part)
 
 
 def _documents(model: type[Model], column: str) -> Iterable[dict[str, Any]]:
-    found = _newest(model, MAX_RECORDS).exclude(**{column: {}}).order_by("-pk").values_list(column, flat=True)
-    return found[:MAX_DOCUMENTS]
+    values = (
+        _newest(model, MAX_RECORDS).exclude(**{column: {}}).order_by("-pk").values_list(column, flat=True)
+    )
+    return values[:MAX_DOCUMENTS]
 
 
-def _most_frequent(given: Iterable[str], part: str) -> list[str]:
+def _most_frequent(values: Iterable[str], part: str) -> list[str]:
     counted = Counter(
-        value for value in given if sortable_values.fold_case(part) in sortable_values.fold_case(value)
+        value for value in values if sortable_values.fold_case(part) in sortable_values.fold_case(value)
     )
     return [value for value, _ in counted.most_common(MAX_SUGGESTIONS)]
 

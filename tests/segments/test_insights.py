@@ -140,8 +140,8 @@ def test_the_revenue_of_members_is_the_sum_of_their_orders(recent: Segment) -> N
 
     assert (worth.members, worth.buyers, worth.orders) == (3, 3, 3)
     assert worth.revenue == Decimal("80.5")
-    assert worth.everybodys_revenue == Decimal("100.5")
-    assert worth.an_order == worth.a_member == Decimal("26.83")
+    assert worth.shop_revenue == Decimal("100.5")
+    assert worth.per_order == worth.per_member == Decimal("26.83")
 
 
 def test_an_overlap_has_both_shares(recent: Segment) -> None:
@@ -151,8 +151,8 @@ def test_an_overlap_has_both_shares(recent: Segment) -> None:
     recent.refresh_from_db()
 
     overlaps = insights.find_overlaps(recent, PATIENCE)
-    assert overlaps.drawn is None
-    [overlap] = overlaps.found
+    assert overlaps.sample_size is None
+    [overlap] = overlaps.overlaps
     assert (overlap.other, overlap.common) == (known, 2)
     assert overlap.share == pytest.approx(2 / 3)
     assert overlap.share_of_other == 1
@@ -166,8 +166,8 @@ def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyP
     everybody.refresh_from_db()
 
     overlaps = insights.find_overlaps(everybody, PATIENCE)
-    assert overlaps.drawn == pytest.approx(100, rel=0.1)
-    [overlap] = overlaps.found
+    assert overlaps.sample_size == pytest.approx(100, rel=0.1)
+    [overlap] = overlaps.overlaps
     assert overlap.other == known
     assert overlap.common == pytest.approx(250, rel=0.2)
 
