@@ -157,7 +157,7 @@ def said(response: Any) -> str:
 
 PARTS = (
     admin_pages.Page("segments_segment_members_csv", admin_pages.by_rule),
-    admin_pages.Page("segments_segment_worth", admin_pages.by_rule),
+    admin_pages.Page("segments_segment_revenue", admin_pages.by_rule),
     admin_pages.Page("segments_segment_overlap", admin_pages.by_rule),
     admin_pages.Page("campaigns_couponpool_codes", CouponPool.objects.all),
     admin_pages.Page("customers_customer_timeline", admin_pages.buyers),

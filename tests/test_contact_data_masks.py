@@ -132,9 +132,9 @@ def addresses() -> Iterator[str]:
         yield reverse(f"admin:customers_customer_{view}", args=[customer])
     for one in Segment.objects.all()[:20]:
         yield reverse("admin:segments_segment_rule", args=[one.pk])
-        for view in ("members", "members_csv", "worth", "overlap", "history", "versions"):
+        for view in ("members", "members_csv", "revenue", "overlap", "history", "versions"):
             yield reverse(f"admin:segments_segment_{view}", args=[one.pk])
-    yield reverse("admin:segments_segment_people")
+    yield reverse("admin:segments_segment_customer_counts")
     for kind in ("event", "attribute", "property", "coupon", "source", "sku", "country"):
         yield f"{reverse('admin:segments_segment_rule_suggestions')}?of={kind}"
     for model in admin.site._registry:

@@ -79,14 +79,14 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
 
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
-def people_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
+def customer_counts_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Show how many customers are known and anonymous, or that counting takes too long."""
     context: dict[str, Any] = {}
     try:
-        context["people"] = insights.count_customers(insights.QUERY_SECONDS)
+        context["counts"] = insights.count_customers(insights.QUERY_SECONDS)
     except time_limits.StatementTimeout:
         context["patience"] = insights.QUERY_SECONDS
-    return TemplateResponse(request, "segments/admin/people.html", context)
+    return TemplateResponse(request, "segments/admin/customer_counts.html", context)
 
 
 def _segment_rows(segments: Iterable[Segment], now: datetime) -> tuple[list[SegmentRow], list[SegmentRow]]:

@@ -77,7 +77,9 @@ def count_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         ticket = counting.enqueue_count(given, str(request.user.pk))
     except counting.WorkerUnavailable:
         return JsonResponse(data | {"problem": NO_WORKER})
-    return JsonResponse(data | {"waiting": reverse("admin:segments_segment_rule_counted", args=[ticket])})
+    return JsonResponse(
+        data | {"waiting": reverse("admin:segments_segment_rule_count_result", args=[ticket])}
+    )
 
 
 @require_permissions(VIEW_SEGMENT, methods=WRITE_METHODS)
@@ -93,7 +95,7 @@ def details_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
-def counted_view(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
+def count_result_view(model_admin: Any, request: HttpRequest, ticket: str) -> HttpResponse:
     """Return the result of a count in the background, or an empty object while it runs."""
     try:
         done = counting.fetch_count(ticket)

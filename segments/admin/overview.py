@@ -57,15 +57,15 @@ def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> H
 
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
-def worth_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
+def revenue_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what the members have bought, or that this takes too long to compute."""
     segment = get_object_or_404(Segment, pk=pk)
     context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
     try:
-        context["worth"] = insights.member_revenue(segment, insights.QUERY_SECONDS)
+        context["revenue"] = insights.member_revenue(segment, insights.QUERY_SECONDS)
     except time_limits.StatementTimeout:
         context["patience"] = insights.QUERY_SECONDS
-    return TemplateResponse(request, "segments/admin/worth.html", context)
+    return TemplateResponse(request, "segments/admin/revenue.html", context)
 
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)

@@ -73,7 +73,7 @@ class SegmentAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
             for address, view, name in (
-                ("people/", dashboard.people_view, "people"),
+                ("customer-counts/", dashboard.customer_counts_view, "customer_counts"),
                 ("templates/", gallery.gallery_view, "from_template"),
                 ("templates/install/", gallery.install_missing_view, "install_templates"),
                 ("templates/<slug:slug>/size/", gallery.template_size_view, "template_size"),
@@ -81,9 +81,9 @@ class SegmentAdmin(CappedListAdmin):
                 ("rule/count/", editor.count_view, "rule_count"),
                 ("rule/details/", editor.details_view, "rule_details"),
                 ("rule/suggestions/", editor.suggestions_view, "rule_suggestions"),
-                ("rule/counted/<str:ticket>/", editor.counted_view, "rule_counted"),
+                ("rule/count/<str:ticket>/", editor.count_result_view, "rule_count_result"),
                 ("<int:pk>/rule/", SegmentAdmin.form_view, "rule"),
-                ("<int:pk>/worth/", overview.worth_view, "worth"),
+                ("<int:pk>/revenue/", overview.revenue_view, "revenue"),
                 ("<int:pk>/overlap/", overview.overlap_view, "overlap"),
                 ("<int:pk>/versions/", versions.versions_view, "versions"),
                 ("<int:pk>/versions/compare/", versions.compare_view, "compare"),

@@ -73,9 +73,9 @@ NO_PAGES = {
         [
             "customers_import_progress",
             "search",
-            "segments_segment_people",
+            "segments_segment_customer_counts",
             "segments_segment_rule_count",
-            "segments_segment_rule_counted",
+            "segments_segment_rule_count_result",
             "segments_segment_rule_details",
             "segments_segment_rule_suggestions",
             "segments_segment_template_size",

@@ -136,12 +136,12 @@ def test_trends_of_all_segments_need_one_statement(recent: Segment, django_asser
 
 
 def test_the_revenue_of_members_is_the_sum_of_their_orders(recent: Segment) -> None:
-    worth = insights.member_revenue(recent, PATIENCE)
+    revenue = insights.member_revenue(recent, PATIENCE)
 
-    assert (worth.members, worth.buyers, worth.orders) == (3, 3, 3)
-    assert worth.revenue == Decimal("80.5")
-    assert worth.shop_revenue == Decimal("100.5")
-    assert worth.per_order == worth.per_member == Decimal("26.83")
+    assert (revenue.members, revenue.buyers, revenue.orders) == (3, 3, 3)
+    assert revenue.revenue == Decimal("80.5")
+    assert revenue.shop_revenue == Decimal("100.5")
+    assert revenue.per_order == revenue.per_member == Decimal("26.83")
 
 
 def test_an_overlap_has_both_shares(recent: Segment) -> None:
@@ -214,7 +214,7 @@ def test_a_missing_scheduled_refresh_is_late() -> None:
 # -- The pages
 
 
-@pytest.mark.parametrize("name", ["change", "rule", "versions", "compare", "members", "worth", "overlap"])
+@pytest.mark.parametrize("name", ["change", "rule", "versions", "compare", "members", "revenue", "overlap"])
 def test_every_page_of_a_segment_needs_a_permission_and_few_queries(
     name: str, recent: Segment, admin: Client, django_assert_max_num_queries: Any
 ) -> None:
@@ -258,7 +258,7 @@ def test_panels_show_revenue_and_overlap(recent: Segment, admin: Client) -> None
     shop.segment("known", KNOWN)
     refresh_segments(None, NOON + days(6))
 
-    assert "80.50 EUR" in text(admin.get(address("worth", recent.pk)))
+    assert "80.50 EUR" in text(admin.get(address("revenue", recent.pk)))
     assert "67 %" in text(admin.get(address("overlap", recent.pk)))
 
 
@@ -270,9 +270,9 @@ def test_panels_that_take_too_long_say_so(
     endless("segments_membership", f"n AS customer_id, {recent.pk} + n % 2 AS segment_id")
     endless("customers_customer", "'' AS email, '' AS phone, NULL AS merged_into_id")
 
-    assert "too many to count" in text(admin.get(address("people")))
+    assert "too many to count" in text(admin.get(address("customer_counts")))
     for name in (
-        "worth",
+        "revenue",
         "overlap",
     ):  # the latter last: what SQLite interrupts while it writes, it rolls back whole
         assert "was stopped" in text(admin.get(address(name, recent.pk)))
@@ -304,7 +304,7 @@ def test_the_dashboard_shows_the_trends_of_the_lifecycle(
     ]
     assert "First steps" not in text(response)
     assert "Needs attention" not in text(response)
-    assert "0 known, 2 anonymous" in text(admin.get(address("people")))
+    assert "0 known, 2 anonymous" in text(admin.get(address("customer_counts")))
 
 
 def test_the_dashboard_shows_problems(admin: Client) -> None:
