@@ -47,17 +47,17 @@ def _measure_page(client: Client, address: str) -> Figures:
     taken: list[tuple[float, str]] = []
 
     def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             return execute(sql, params, many, context)
         finally:
-            taken.append((time.perf_counter() - begun, " ".join(sql.split())))
+            taken.append((time.perf_counter() - started, " ".join(sql.split())))
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with connection.execute_wrapper(watch):
         response = client.get(address)
         b"".join(response)
-    whole = time.perf_counter() - begun
+    whole = time.perf_counter() - started
     slowest, statement = max(taken, default=(0.0, ""))
     figures: Figures = {
         "status": response.status_code,

@@ -96,7 +96,7 @@ def endless_requests(shop: dict[str, Any], chance: random.Random) -> dict[str, I
 # -- The clients and the server
 
 
-def run_client(port: int, shop: dict[str, Any], number: int, told: Any) -> None:
+def run_client(port: int, shop: dict[str, Any], number: int, results: Any) -> None:
     """Send each kind of request in turn over one connection, and report the seconds of each by name."""
     server = HTTPConnection("127.0.0.1", port)
     everything = endless_requests(shop, random.Random(number))
@@ -107,7 +107,7 @@ def run_client(port: int, shop: dict[str, Any], number: int, told: Any) -> None:
     for _ in range(ROUNDS):
         for name, asked in everything.items():
             taken[name] += [time_request(server, shop, name, next(asked)) for _ in range(REQUESTS_A_ROUND)]
-    told.put(taken)
+    results.put(taken)
 
 
 def time_request(server: HTTPConnection, shop: dict[str, Any], name: str, asked: ApiRequest) -> float:
@@ -115,14 +115,14 @@ def time_request(server: HTTPConnection, shop: dict[str, Any], name: str, asked:
     method, address, body = asked
     key = shop["public"] if name == "live" else shop["reader"]
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    begun = time.perf_counter()
+    started = time.perf_counter()
     server.request(method, address, body, headers)
-    answer = server.getresponse()
-    content = answer.read()
-    took = time.perf_counter() - begun
-    if answer.status != 200:
-        raise SystemExit(f"{method} {address} answered {answer.status}: {content[:300]!r}")
-    return took
+    response = server.getresponse()
+    content = response.read()
+    seconds = time.perf_counter() - started
+    if response.status != 200:
+        raise SystemExit(f"{method} {address} answered {response.status}: {content[:300]!r}")
+    return seconds
 
 
 @contextmanager
@@ -161,7 +161,7 @@ def wait_for_server(port: int) -> None:
         except OSError:
             time.sleep(0.1)
         if time.monotonic() > until:
-            raise SystemExit("the server does not answer")
+            raise SystemExit("the server does not respond")
 
 
 # -- What is measured
@@ -169,19 +169,19 @@ def wait_for_server(port: int) -> None:
 
 def measure_requests(port: int, shop: dict[str, Any]) -> dict[str, Any]:
     """Run the clients. Return requests per second, medians and 95th percentiles by name."""
-    told: Any = multiprocessing.Queue()
+    results: Any = multiprocessing.Queue()
     clients = [
-        multiprocessing.Process(target=run_client, args=(port, shop, number, told))
+        multiprocessing.Process(target=run_client, args=(port, shop, number, results))
         for number in range(CLIENTS)
     ]
-    for one in clients:
-        one.start()
-    taken = [told.get() for _ in clients]
-    for one in clients:
-        one.join()
+    for client in clients:
+        client.start()
+    taken = [results.get() for _ in clients]
+    for client in clients:
+        client.join()
     figures = {}
     for name in taken[0]:
-        seconds = [one for each in taken for one in each[name]]
+        seconds = [value for times in taken for value in times[name]]
         figures[name] = {
             "requests_per_s": round(CLIENTS * len(seconds) / sum(seconds), 1),
             "median_ms": round(1000 * median(seconds), 2),
@@ -196,17 +196,17 @@ def measure_stream(port: int, web: psutil.Process, shop: dict[str, Any]) -> dict
     idle = memory_bytes(web)
     server = HTTPConnection("127.0.0.1", port)
     headers = {"Authorization": f"Bearer {shop['reader']}"}
-    begun = time.perf_counter()
+    started = time.perf_counter()
     server.request("GET", f"/api/v1/segments/{shop['largest']}/members/?format=ndjson", headers=headers)
-    answer = server.getresponse()
+    response = server.getresponse()
     rows, most = 0, idle
-    while rows < STREAMED_MEMBERS and answer.readline():
+    while rows < STREAMED_MEMBERS and response.readline():
         rows += 1
         if rows % 5_000 == 0:
             most = max(most, memory_bytes(web))
-    took = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     server.close()
-    figures = {"rows": rows, "rows_per_s": round(rows / took), "more_mb": round((most - idle) / 2**20, 1)}
+    figures = {"rows": rows, "rows_per_s": round(rows / seconds), "more_mb": round((most - idle) / 2**20, 1)}
     harness.log(f"  stream       {figures}")
     return figures
 

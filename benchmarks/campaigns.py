@@ -67,14 +67,14 @@ def send_by_campaign(campaign: Campaign) -> float:
     for model in (Delivery, Journey):
         execution.execute(f"DELETE FROM {model._meta.db_table}")
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=None)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     triggers.process_triggers(AT)
     while progress.advance_journeys(AT) + sender.send_due_deliveries(AT):
         continue
-    took = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     if Delivery.objects.filter(state="sent").count() != Customer.objects.count():
         raise SystemExit("not every message was sent")
-    return took
+    return seconds
 
 
 def send_by_loop(campaign: Campaign) -> float:
@@ -99,7 +99,7 @@ def send_by_loop_with_django_templates(campaign: Campaign) -> float:
 
 def send_all(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -> float:
     step = campaign.steps.get()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     mail_server = get_connection()
     mail_server.open()
     for customer in Customer.objects.filter(newsletter="subscribed").iterator():
@@ -118,7 +118,7 @@ def send_all(campaign: Campaign, write: Callable[[Delivery], OutgoingMessage]) -
         mail.attach_alternative(message.html, "text/html")
         mail.send()
     mail_server.close()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 COMPETITORS = {

@@ -163,8 +163,8 @@ class Records:
         values = self.values | VARIANTS[variant]
         self.session.query("TRUNCATE TABLE order_totals")
         self.session.query(INSERT_ORDER_TOTALS.format(**values))
-        answer = self.session.query(f"{query} {SETTINGS}".format(**values), "CSV")
-        text: str = answer.bytes().decode()
+        response = self.session.query(f"{query} {SETTINGS}".format(**values), "CSV")
+        text: str = response.bytes().decode()
         return text.splitlines()
 
 
@@ -218,9 +218,9 @@ def compare(at: datetime, times: int) -> dict[str, Any]:
         for variant in VARIANTS:
             seconds = []
             for _ in range(times):
-                begun = time.perf_counter()
+                started = time.perf_counter()
                 found = sum(records.sizes(variant))
-                seconds.append(time.perf_counter() - begun)
+                seconds.append(time.perf_counter() - started)
                 if found != stored:
                     raise SystemExit(f"ClickHouse counts {found} members, of {stored}")
             taken[variant] = round(median(seconds), 5)

@@ -290,9 +290,9 @@ def compare(
 
     def timed(act: Callable[[], None]) -> float:
         restore_wrong_members()
-        begun = time.perf_counter()
+        started = time.perf_counter()
         act()
-        taken = time.perf_counter() - begun
+        taken = time.perf_counter() - started
         if checksum() != right:
             raise SystemExit(f"the two end in different members or changes: {checksum()} and {right}")
         return taken

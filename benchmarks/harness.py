@@ -108,16 +108,16 @@ def print_slowest_statements(most: int = 12) -> Iterator[None]:
     spent: dict[str, list[float]] = {}
 
     def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             return execute(sql, params, many, context)
         finally:
-            spent.setdefault(" ".join(sql.split()), []).append(time.perf_counter() - begun)
+            spent.setdefault(" ".join(sql.split()), []).append(time.perf_counter() - started)
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with connection.execute_wrapper(watch):
         yield
-    whole = time.perf_counter() - begun
+    whole = time.perf_counter() - started
     log(f"  {whole:.3f} s, of which {sum(map(sum, spent.values())):.3f} s in {len(spent)} statements:")
     for sql, seconds in sorted(spent.items(), key=lambda item: -sum(item[1]))[:most]:
         shown = sql if len(sql) <= 150 else f"{sql[:100]} … {sql[-50:]}"

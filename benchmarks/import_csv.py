@@ -40,7 +40,7 @@ BATCH_SIZE = 500
 
 def run_import(path: Path, batch: int) -> dict[str, float]:
     """Import as the command does, and time the facts separately."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with path.open("rb") as stream:
         report = csv_files.import_file(
             csv_files.FORMATS["orders"], stream, shop_settings(), update_facts=False
@@ -48,15 +48,15 @@ def run_import(path: Path, batch: int) -> dict[str, float]:
     imported = time.perf_counter()
     peak = peak_memory_mb()
     update.update_facts()
-    settled = time.perf_counter()
+    facts_updated = time.perf_counter()
     if report.refused or report.created != report.read:
         raise SystemExit(f"not every row was imported: {report}")
-    return {"seconds": imported - begun, "facts": settled - imported, "peak": peak}
+    return {"seconds": imported - started, "facts": facts_updated - imported, "peak": peak}
 
 
 def run_bulk_create(path: Path, batch: int) -> dict[str, float]:
     """Import the same file with plain Django, in chunks that keep memory small."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     now = datetime.now(UTC)
     with path.open(encoding="utf-8", newline="") as stream:
         met = dict.fromkeys(row["customer_id"] for row in csv.DictReader(stream))
@@ -74,7 +74,7 @@ def run_bulk_create(path: Path, batch: int) -> dict[str, float]:
                 chunk, batch, update_conflicts=True, unique_fields=["order_id"], update_fields=UPDATED_FIELDS
             )
     done = time.perf_counter()
-    return {"seconds": done - begun, "orders": done - ready, "peak": peak_memory_mb()}
+    return {"seconds": done - started, "orders": done - ready, "peak": peak_memory_mb()}
 
 
 UPDATED_FIELDS = [

@@ -84,9 +84,9 @@ def run_client(port: int, key: str, batches: list[bytes]) -> None:
     server = HTTPConnection("127.0.0.1", port)
     for body in batches:
         server.request("POST", "/v1/batch", body, headers)
-        answer = server.getresponse()
-        if answer.read() != b'{"success": true}':
-            raise SystemExit(f"answered {answer.status}")
+        response = server.getresponse()
+        if response.read() != b'{"success": true}':
+            raise SystemExit(f"answered {response.status}")
 
 
 def measure_endpoint(count: int) -> dict[str, float]:
@@ -108,18 +108,18 @@ def measure_endpoint(count: int) -> dict[str, float]:
         wait_for_server(port)
         sent = [make_requests(client, count // CLIENTS) for client in range(CLIENTS)]
         clients = [multiprocessing.Process(target=run_client, args=(port, key, one)) for one in sent]
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for client in clients:
             client.start()
         for client in clients:
             client.join()
-        took = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
     finally:
         web.terminate()
         web.wait()
     if any(client.exitcode for client in clients):
         raise SystemExit("a client failed")
-    return {"events_per_s": count / took}
+    return {"events_per_s": count / seconds}
 
 
 def wait_for_server(port: int) -> None:
@@ -133,7 +133,7 @@ def wait_for_server(port: int) -> None:
         except OSError:
             time.sleep(0.1)
         if time.monotonic() > until:
-            raise SystemExit("the server does not answer")
+            raise SystemExit("the server does not respond")
 
 
 # -- The drain, and what it is held against
@@ -143,12 +143,12 @@ def measure_processing(count: int) -> dict[str, float]:
     """Process the inbox, facts included. Return the seconds."""
     if sum(Batch.objects.values_list("size", flat=True)) != count:
         raise SystemExit("the inbox does not hold what was sent")
-    begun = time.perf_counter()
+    started = time.perf_counter()
     inbox.drain()
-    took = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     if Event.objects.count() != count or sum(Facts.objects.values_list("event_count", flat=True)) != count:
         raise SystemExit("not every event is there once")
-    return {"seconds": took}
+    return {"seconds": seconds}
 
 
 def measure_bare_inserts(count: int) -> dict[str, float]:
@@ -159,12 +159,12 @@ def measure_bare_inserts(count: int) -> dict[str, float]:
     execution.execute("DROP TABLE IF EXISTS bare")
     execution.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
     execution.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for start in range(0, len(rows), INSERT_BATCH_SIZE):
         part = rows[start : start + INSERT_BATCH_SIZE]
         values = ", ".join([place] * len(part))
         execution.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
-    return {"seconds": time.perf_counter() - begun}
+    return {"seconds": time.perf_counter() - started}
 
 
 PARTS = {"accepted": measure_endpoint, "drained": measure_processing, "inserted": measure_bare_inserts}

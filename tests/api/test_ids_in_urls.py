@@ -78,7 +78,7 @@ def test_a_customer_with_any_id_is_reachable_at_every_url(caller: ApiClient) -> 
         assert visitors.get(f"visitors/{told}v/segments/")["segments"] == []
     for customer_id in IDS:
         told = quote(customer_id, safe="")
-        assert caller.told("delete", f"customers/{told}/", status=204) is None
+        assert caller.request("delete", f"customers/{told}/", status=204) is None
         assert caller.get(f"customers/{told}/", status=404)["code"] == "not_found"
     assert not Customer.objects.filter(customer_id__in=IDS).exists()
 

@@ -210,14 +210,14 @@ def test_a_segment_is_deleted_unless_rules_refer_to_it(caller) -> None:
     shop.segment("buyers", BUYERS)
     shop.segment("above", {"in_segment": {"is": "buyers"}})
 
-    told = caller.told("delete", "segments/buyers/", status=409)
+    told = caller.request("delete", "segments/buyers/", status=409)
     assert told["code"] == "in_use"
     assert "above" in told["message"]
 
     caller.delete("segments/above/")
     caller.delete("segments/buyers/")
     assert not Segment.objects.exists()
-    assert caller.told("delete", "segments/buyers/", status=404)["code"] == "not_found"
+    assert caller.request("delete", "segments/buyers/", status=404)["code"] == "not_found"
 
 
 # -- Who may
@@ -236,10 +236,10 @@ def test_a_segment_is_deleted_unless_rules_refer_to_it(caller) -> None:
 def test_a_key_without_the_scope_changes_nothing(method, address, sent) -> None:
     shop.segment("buyers", BUYERS)
 
-    told = ApiClient("segments:read", "members:read", "ingest").told(method, address, sent, 403)
+    error = ApiClient("segments:read", "members:read", "ingest").request(method, address, sent, 403)
 
-    assert told["code"] == "missing_scope"
-    assert "segments:write" in told["message"]
+    assert error["code"] == "missing_scope"
+    assert "segments:write" in error["message"]
     assert Segment.objects.get().name == "Buyers"
     assert not Refresh.objects.exists()
 

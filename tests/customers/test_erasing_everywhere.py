@@ -67,9 +67,9 @@ def come_in(caller: ApiClient) -> None:
         "first_name": "Zoë",
         "newsletter": "subscribed",
     }
-    caller.told("post", "customers/", zoe, 201, Idempotency_Key="k1")
+    caller.request("post", "customers/", zoe, 201, Idempotency_Key="k1")
     bad = [{"customer_id": ID, "email": f"{EMAIL} "}, {"customer_id": "o", "email": f"<{EMAIL}"}]
-    caller.told("post", "customers/", bad, Idempotency_Key="k2")
+    caller.request("post", "customers/", bad, Idempotency_Key="k2")
     _, key = source()
     send(
         key,
@@ -121,7 +121,7 @@ def test_no_table_or_file_names_an_erased_customer(caller, folders) -> None:
     assert [one["import"] for one in told["imports"]] == ["vips.csv"]
     assert len(told["campaigns"]["mail_files"]) == 1
     # Browsers that gave the address, and are linked with nobody, are customers of their own.
-    shared = caller.told("delete", f"customers/{quote(ID)}/")["sharing_addresses"]
+    shared = caller.request("delete", f"customers/{quote(ID)}/")["sharing_addresses"]
     assert shared
     for other in shared:
         caller.call("delete", f"customers/{quote(other)}/")
@@ -162,7 +162,7 @@ def test_waiting_messages_are_processed_without_the_erased_customer(caller) -> N
 
 def test_a_repeated_request_takes_no_effect_after_its_response_is_erased(caller) -> None:
     zoe = {"customer_id": ID, "email": EMAIL}
-    caller.told("post", "customers/", zoe, 201, Idempotency_Key="k1")
+    caller.request("post", "customers/", zoe, 201, Idempotency_Key="k1")
     caller.delete(f"customers/{quote(ID)}/")
 
     again = caller.call("post", "customers/", zoe, Idempotency_Key="k1")
@@ -188,7 +188,7 @@ def test_customers_who_share_an_address_are_named_and_not_erased(caller, admin_c
     assert "again" in shown
     assert "by-phone" in shown
     assert "stranger" not in shown
-    told = caller.told("delete", f"customers/{quote(ID)}/")
+    told = caller.request("delete", f"customers/{quote(ID)}/")
     assert told == {"sharing_addresses": ["again", "by-phone"]}
     assert (
         "not erased, although they have the same e-mail address or phone number: by-phone"

@@ -96,7 +96,7 @@ def test_an_id_with_a_slash() -> None:
 
     assert caller.get("customers/eu%2F1042/")["email"] == "slash@example.com"
     assert caller.get("customers/eu%2F1042/export/")
-    caller.told("delete", "customers/eu%2F1042/", status=204)
+    caller.request("delete", "customers/eu%2F1042/", status=204)
     assert not Customer.objects.exists()
 
 

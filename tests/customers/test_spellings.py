@@ -141,7 +141,7 @@ def test_a_customer_is_found_under_an_id_of_any_spelling() -> None:
     asked = caller.post("segments/membership/", {"customers": [NFD], "segments": ["all"]})
     assert asked["results"] == [{"customer_id": NFD, "segments": ["all"]}]
     assert shop.command("explain", NFD, "all")
-    assert caller.told("delete", f"customers/{NFD}/", status=204) is None
+    assert caller.request("delete", f"customers/{NFD}/", status=204) is None
 
 
 def test_a_customer_erased_under_another_spelling_stays_erased() -> None:

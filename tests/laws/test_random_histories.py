@@ -65,8 +65,8 @@ class Played:
 
     def take(self, delivery: Delivery) -> None:
         deliver(delivery)
-        if delivery.settled:
-            update.update_facts(delivery.settled)
+        if delivery.facts_updated_at:
+            update.update_facts(delivery.facts_updated_at)
         self.touched(self.arrived.take(delivery))
 
     def begin(self) -> None:

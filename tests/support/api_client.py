@@ -23,38 +23,38 @@ class ApiClient:
         self.client = Client()
 
     def call(self, method: str, address: str, sent: Any = None, **headers: str) -> Any:
-        """Call, and give the response."""
+        """Call, and return the response."""
         body = {} if sent is None else {"data": json.dumps(sent), "content_type": "application/json"}
         address = address if address.startswith(("/", "http")) else API + address
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return getattr(self.client, method)(address, headers=self.headers | named, **body)
 
-    def told(self, method: str, address: str, sent: Any = None, status: int = 200, **headers: str) -> Any:
-        """Call, expect a status, and give what the answer says."""
+    def request(self, method: str, address: str, sent: Any = None, status: int = 200, **headers: str) -> Any:
+        """Call, expect a status, and return the JSON of the response."""
         response = self.call(method, address, sent, **headers)
         assert response.status_code == status, response.content
         return response.json() if response.content else None
 
     def get(self, address: str, status: int = 200) -> Any:
         """Read."""
-        return self.told("get", address, status=status)
+        return self.request("get", address, status=status)
 
     def post(self, address: str, sent: Any = None, status: int = 200) -> Any:
         """Send."""
-        return self.told("post", address, sent, status)
+        return self.request("post", address, sent, status)
 
     def patch(self, address: str, sent: Any, status: int = 200) -> Any:
         """Edit."""
-        return self.told("patch", address, sent, status)
+        return self.request("patch", address, sent, status)
 
     def delete(self, address: str, status: int = 204) -> Any:
         """Delete."""
-        return self.told("delete", address, status=status)
+        return self.request("delete", address, status=status)
 
 
-def error_paths(told: dict[str, Any]) -> list[str]:
-    """The places an error names."""
-    return [place["path"] for place in told["errors"]]
+def error_paths(error: dict[str, Any]) -> list[str]:
+    """Return the paths that an error names."""
+    return [place["path"] for place in error["errors"]]
 
 
 def streamed_text(response: Any) -> str:

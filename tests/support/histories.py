@@ -170,9 +170,9 @@ def empty_steps(around: datetime, borders: Sequence[datetime], dice: Dice) -> li
     for before, at in zip([ats[0] - timedelta(days=1), *ats], ats, strict=False):
         just_before = max(before, at - value_pools.MICROSECOND)
         clocks = sorted(dice.one([at, at, before, just_before]) for _ in range(DELIVERIES))
-        deliveries = [Delivery(clock, settled=clock if dice.comes(4) else None) for clock in clocks]
+        deliveries = [Delivery(clock, facts_updated_at=clock if dice.comes(4) else None) for clock in clocks]
         if dice.comes(10):  # facts that already stand for a later instant than the refresh's
-            deliveries[-1].settled = at + dice.one(MOVES)
+            deliveries[-1].facts_updated_at = at + dice.one(MOVES)
         steps.append(Step(at, deliveries, [], {}, "", "all"))
     return steps
 

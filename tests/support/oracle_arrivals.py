@@ -31,8 +31,8 @@ class Delivery:
     orders: list[tuple[str, Order]] = field(default_factory=list)
     lines: list[tuple[str, tuple[Line, ...]]] = field(default_factory=list)
     events: list[Sent] = field(default_factory=list)
-    settled: datetime | None = None
-    """The instant at which facts are settled afterwards, if they are."""
+    facts_updated_at: datetime | None = None
+    """The instant to which facts are updated afterwards, if they are."""
 
 
 class Arrived:

@@ -42,7 +42,7 @@ def imported_shop(shop: Shop, zone: ZoneInfo, *, update_facts: bool = True) -> I
 
 
 def import_shop(shop: Shop, zone: ZoneInfo, *, update_facts: bool = True) -> None:
-    """Import the shop and make its fixed lists; facts wait in the queue unless they are settled."""
+    """Import the shop and make its fixed lists; facts stay queued unless they are updated."""
     with tempfile.TemporaryDirectory() as folder, time_machine.travel(RECORDED_AT, tick=False):
         for kind, path in write_csv(shop, Path(folder)).items():
             with path.open("rb") as stream:
