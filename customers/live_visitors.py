@@ -36,19 +36,19 @@ class Visit:
     events: int
 
 
-def find_active(since: datetime, until: datetime, most: int) -> ActiveCustomers:
-    """Find customers with an event or order after ``since`` and up to ``until``, at most ``most``."""
+def find_active(since: datetime, until: datetime, limit: int) -> ActiveCustomers:
+    """Find customers with an event or order after ``since`` and up to ``until``, at most ``limit``."""
     period = {"since": dialect.datetime_param(since), "until": dialect.datetime_param(until)}
     found = execution.fetch_all(
         f"""SELECT customer_id, max(at), sum(count(*)) OVER () FROM (
                 {_latest(_EVENTS, "occurred_at")} UNION ALL {_latest(_ORDERS, "placed_at")}
-            ) AS latest GROUP BY customer_id ORDER BY 2 DESC, 1 DESC LIMIT {most + 1}""",
+            ) AS latest GROUP BY customer_id ORDER BY 2 DESC, 1 DESC LIMIT {limit + 1}""",
         period,
     )
     read = int(found[0][2]) if found else 0
     return ActiveCustomers(
-        [customer for customer, *_ in found[:most]],
-        is_everybody=len(found) <= most and read < MAX_RECORDS_READ,
+        [customer for customer, *_ in found[:limit]],
+        is_everybody=len(found) <= limit and read < MAX_RECORDS_READ,
     )
 
 

@@ -59,9 +59,9 @@ def anonymize_addresses(customers: Sequence[int]) -> None:
     addresses = set(theirs.values_list("email_folded", flat=True))
     for address in addresses:
         of_address = Customer.objects.filter(email_folded=address)
-        among = of_address.filter(pk__in=customers)
+        erased = of_address.filter(pk__in=customers)
         unsubscriptions = ConsentStatement.objects.filter(
-            identity__customer__in=[*customers, *among.values_list("merged_into_id", flat=True)],
+            identity__customer__in=[*customers, *erased.values_list("merged_into_id", flat=True)],
             state=State.UNSUBSCRIBED,
         ).exclude(method=ConsentMethod.BROWSER)
         for one in unsubscriptions:

@@ -62,12 +62,12 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
         store_statements(
             [Statement(one, State.UNSUBSCRIBED, ConsentMethod.FIRM, at, key) for one in identities]
         )
-        among = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({keys_sql(identities)})")
+        customers = Sql(f"SELECT customer_id FROM customers_identity WHERE id IN ({keys_sql(identities)})")
         if key:
             insert_unsubscriptions(f"SELECT '{ConsentMethod.FIRM.value}', %s, {dialect.datetime_cast_sql('%s')}, %s",
                                    [key, dialect.datetime_param(at), source])  # fmt: skip
-            among += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
-        return update_consent(among, at, source=source)
+            customers += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
+        return update_consent(customers, at, source=source)
 
     changed = transactions.retry_on_deadlock(act)
     if backends.is_postgresql():  # customers created meanwhile with this address

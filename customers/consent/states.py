@@ -50,8 +50,8 @@ def pending_q(at: datetime, path: str = "") -> Q:
 def update_consent_of_addresses(addresses: Iterable[str], at: datetime, *, source: str = "") -> int:
     """Update the consent of customers with these addresses. Return how many changed."""
     keys = [email_addresses.fold_email(one) for one in addresses]
-    among = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
-    return transactions.retry_on_deadlock(lambda: update_consent(among, at, source=source)) if keys else 0
+    customers = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
+    return transactions.retry_on_deadlock(lambda: update_consent(customers, at, source=source)) if keys else 0
 
 
 def update_consent_of_customers(
@@ -72,7 +72,7 @@ def update_consent_after_merge(merged: str) -> None:
 
 
 def update_consent(
-    among: Query,
+    customers: Query,
     at: datetime,
     *,
     source: str,
@@ -83,7 +83,7 @@ def update_consent(
     Each change is queued for the next refresh and gets an entry in the history of consent, except for customer
     ``history_written``, whose entry exists already.
     """
-    _select_customers(among)
+    _select_customers(customers)
     _collect_statements()
     _compute_states()
     execution.execute("DROP TABLE IF EXISTS consent_changed")
@@ -110,7 +110,7 @@ def update_consent(
     return int(changed)
 
 
-def _select_customers(among: Query) -> None:
+def _select_customers(customers: Query) -> None:
     temporary_tables.create_temporary_table(
         "consent_customers", "customer bigint PRIMARY KEY, address text, is_visitor integer"
     )
@@ -118,8 +118,8 @@ def _select_customers(among: Query) -> None:
     execution.execute(
         compose(
             f"""INSERT INTO consent_customers SELECT {columns} FROM customers_customer c
-                WHERE c.id IN ({{among}}) AND c.merged_into_id IS NULL""",
-            among=among,
+                WHERE c.id IN ({{customers}}) AND c.merged_into_id IS NULL""",
+            customers=customers,
         )
     )
     execution.execute(

@@ -20,8 +20,8 @@ from .selection import (
     SELECTED,
     STALE_TABLE,
     UPCOMING_TABLE,
-    choose_merged,
     create_selection_table,
+    mark_unmergeable,
 )
 from .update import facts_updated_until
 
@@ -91,7 +91,7 @@ def prepare_relation_for(customers: Query, at: datetime) -> Literal["facts", "fa
             "facts_selected", "customer_id bigint PRIMARY KEY, recompute integer, recorded integer"
         )
         temporary_tables.load_rows("facts_selected", ("customer_id", "recompute"), _waiting(customers, at))
-        recompute, merged, _ = choose_merged(at)
+        recompute, merged, _ = mark_unmergeable(at)
         into = f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())})"
         execution.execute(
             compose(

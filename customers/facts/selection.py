@@ -38,7 +38,7 @@ def create_selection_table() -> None:
     temporary_tables.create_temporary_table("facts_selected", columns)
 
 
-def choose_merged(at: datetime) -> tuple[int, int, bool]:
+def mark_unmergeable(at: datetime) -> tuple[int, int, bool]:
     """Mark the selected customers whose appended records cannot be merged into the stored row, because they are older
     than it or dated ahead.
 

@@ -34,15 +34,15 @@ def move_touched(table: str) -> int:
     The table has ``customer_id`` and ``recorded``: 0, 1 if something was recorded about the customer, or 2 if another
     profile was merged into theirs.
     """
-    return backends.move_rows(TOUCHED_TABLE, ("customer_id", "recorded", "merged"), _copied_to(table))
+    return backends.move_rows(TOUCHED_TABLE, ("customer_id", "recorded", "merged"), _copy_sql(table))
 
 
 def copy_touched(table: str) -> int:
     """Copy the touched customers into a table and leave the queue as it is. Return how many."""
-    return execution.execute(_copied_to(table).format(TOUCHED_TABLE))
+    return execution.execute(_copy_sql(table).format(TOUCHED_TABLE))
 
 
-def _copied_to(table: str) -> str:
-    what = "max(CASE WHEN merged THEN 2 WHEN recorded THEN 1 ELSE 0 END)"
+def _copy_sql(table: str) -> str:
+    state = "max(CASE WHEN merged THEN 2 WHEN recorded THEN 1 ELSE 0 END)"
     return f"""INSERT INTO {table} (customer_id, recorded)
-        SELECT customer_id, {what} FROM {{}} AS taken GROUP BY customer_id"""
+        SELECT customer_id, {state} FROM {{}} AS taken GROUP BY customer_id"""

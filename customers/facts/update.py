@@ -28,8 +28,8 @@ from .selection import (
     TOTALS_TABLE,
     TOUCHED_TABLE,
     UPCOMING_TABLE,
-    choose_merged,
     create_selection_table,
+    mark_unmergeable,
 )
 from .touched_customers import touch_selected
 
@@ -53,7 +53,7 @@ def update_facts(
     def update_batch(batch_size: int) -> int:
         with lock_facts():
             # Read the clock again: a record committed while we waited is not dated ahead.
-            return _update_some(_advance(_instant(at, not_before)), batch_size)
+            return _update_queued(_advance(_instant(at, not_before)), batch_size)
 
     updated, batch = 0, time_limits.AdaptiveBatch(UPDATE_BATCH_SIZE, MIN_UPDATE_BATCH_SIZE)
     while is_update_due(_instant(at, not_before)):
@@ -132,10 +132,10 @@ def _advance(at: datetime) -> datetime:
     return at
 
 
-def _update_some(at: datetime, most: int) -> int:
-    taken = _select_queued(at, f"LIMIT {most}")
+def _update_queued(at: datetime, limit: int) -> int:
+    taken = _select_queued(at, f"LIMIT {limit}")
     if taken:
-        recompute, merged, has_orders = choose_merged(at)
+        recompute, merged, has_orders = mark_unmergeable(at)
         before = _sums(SELECTED)
         if recompute:
             _recompute(RECOMPUTED, at)

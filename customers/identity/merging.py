@@ -55,8 +55,10 @@ def _merge_visitors() -> None:
     if backends.is_postgresql():
         # Writers of a visitor's records hold a share lock on its row until they commit. Their records are visible
         # below, and later writers see that the visitor is merged (``follow_merges``).
-        among = "SELECT visitor FROM merged_visitors"
-        execution.fetch_all(f"SELECT id FROM customers_customer WHERE id IN ({among}) ORDER BY id FOR UPDATE")
+        visitors = "SELECT visitor FROM merged_visitors"
+        execution.fetch_all(
+            f"SELECT id FROM customers_customer WHERE id IN ({visitors}) ORDER BY id FOR UPDATE"
+        )
         execution.execute(
             """DELETE FROM merged_visitors j USING customers_customer c
                WHERE c.id = j.visitor AND c.merged_into_id <> j.customer"""

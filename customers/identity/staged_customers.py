@@ -26,8 +26,8 @@ def fill_existing_customers(staged: str) -> None:
 
 def fill_customers(staged: str, at: datetime) -> None:
     """Fill ``customer`` from ``customer_id`` where it is empty, creating missing customers."""
-    among = "customer_id IS NOT NULL AND customer IS NULL"
-    _resolve(staged, at, CUSTOMER_ID, "customer_id", public_id="customer_id", among=among)
+    condition = "customer_id IS NOT NULL AND customer IS NULL"
+    _resolve(staged, at, CUSTOMER_ID, "customer_id", public_id="customer_id", condition=condition)
 
 
 def fill_visitors(staged: str, at: datetime) -> None:
@@ -35,13 +35,13 @@ def fill_visitors(staged: str, at: datetime) -> None:
     visitors.
     """
     public_id = f"'{ANONYMOUS_PREFIX}' || anonymous_id"
-    among = "anonymous_id IS NOT NULL AND customer_id IS NULL"
-    _resolve(staged, at, ANONYMOUS_ID, "anonymous_id", public_id=public_id, among=among)
+    condition = "anonymous_id IS NOT NULL AND customer_id IS NULL"
+    _resolve(staged, at, ANONYMOUS_ID, "anonymous_id", public_id=public_id, condition=condition)
 
 
-def _resolve(staged: str, at: datetime, kind: str, column: str, *, public_id: str, among: str) -> None:
-    _fill_from_identities(staged, kind, column, among)
-    unresolved = f"{among} AND customer IS NULL"
+def _resolve(staged: str, at: datetime, kind: str, column: str, *, public_id: str, condition: str) -> None:
+    _fill_from_identities(staged, kind, column, condition)
+    unresolved = f"{condition} AND customer IS NULL"
     _create_missing_table()
     if execution.execute(
         f"INSERT INTO missing_ids SELECT DISTINCT {column}, {public_id} FROM {staged} WHERE {unresolved}"
@@ -100,10 +100,10 @@ def _reset_merged(at: datetime) -> None:
     )
 
 
-def _fill_from_identities(staged: str, kind: str, column: str, among: str) -> None:
+def _fill_from_identities(staged: str, kind: str, column: str, condition: str) -> None:
     execution.execute(
         f"""UPDATE {staged} SET (customer, visitor) =
                 (SELECT i.customer_id, {"i.id" if kind == ANONYMOUS_ID else "CAST(NULL AS bigint)"}
                 FROM {IDENTITY_TABLE} i WHERE i.kind = '{kind}' AND i.value = {staged}.{column})
-            WHERE {among}"""
+            WHERE {condition}"""
     )

@@ -128,9 +128,9 @@ def delete_links_naming(ids: Iterable[IdKey]) -> None:
     links_naming_queryset(ids).delete()
 
 
-def count_unlinked_visitors(source: int, most: int) -> int:
-    """Count the browsers of a source that name a customer id and belong to no customer, up to ``most``."""
+def count_unlinked_visitors(source: int, limit: int) -> int:
+    """Count the browsers of a source that name a customer id and belong to no customer, up to ``limit``."""
     owner = Identity.objects.filter(kind=_ANONYMOUS_ID, value=OuterRef("value")).values("customer")
     named = Identity.objects.filter(kind=_CUSTOMER_ID, customer=OuterRef("owner"))
     links = UnsignedLink.objects.filter(kind=_ANONYMOUS_ID, source=source)
-    return links.annotate(owner=Subquery(owner)).filter(~Exists(named))[:most].count()
+    return links.annotate(owner=Subquery(owner)).filter(~Exists(named))[:limit].count()

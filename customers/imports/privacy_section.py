@@ -58,7 +58,7 @@ def _mentions_person(path: Path, mentions: Mentions) -> bool:
             numbered = csv_reader.read_rows(file)
             header = next(numbered, (0, []))[1]
             return any(
-                isinstance(cells, str) or mentions.among(zip_longest(header, cells, fillvalue=""))
+                isinstance(cells, str) or mentions.in_pairs(zip_longest(header, cells, fillvalue=""))
                 for _, cells in numbered
             )
     except FileNotFoundError:

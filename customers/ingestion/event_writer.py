@@ -72,7 +72,7 @@ def write_events(call: IngestCall) -> Outcome:
     if outcome.updated or listed:
         _replace_products(staged, call)
     appended = ("occurred_at", "name", "product_value", "product_quantity")
-    queue_fact_updates(EVENTS, columns, appended, alone=created in (None, outcome.created))
+    queue_fact_updates(EVENTS, columns, appended, is_only_writer=created in (None, outcome.created))
     return outcome
 
 

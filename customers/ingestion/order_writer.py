@@ -54,5 +54,5 @@ def write_orders(call: IngestCall) -> Outcome:
         "customers_order", staged, "r.id = s.record", columns, "order_id", updated=[*columns][2:]
     )
     appended = ("placed_at", "status", "total", "discount_total", "refunded_total", "coupon_code")
-    queue_fact_updates(ORDERS, columns, appended, alone=created in (None, outcome.created))
+    queue_fact_updates(ORDERS, columns, appended, is_only_writer=created in (None, outcome.created))
     return outcome

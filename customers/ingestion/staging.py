@@ -122,8 +122,8 @@ def reject_ownerless(staged: str, reason: str) -> list[RejectedRow]:
     return refused
 
 
-def fill_record_ids(staged: str, table: str, column: str, among: str = "") -> None:
-    found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column} {among})"
+def fill_record_ids(staged: str, table: str, column: str, condition: str = "") -> None:
+    found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column} {condition})"
     execution.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
 
 
@@ -151,14 +151,14 @@ def staged_or_stored(*columns: str, **defaults: str) -> dict[str, str]:
 
 
 def queue_fact_updates(
-    kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, alone: bool
+    kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, is_only_writer: bool
 ) -> None:
     """Queue new records to be merged into the facts, and the customers of updated ones to be recomputed.
 
-    If not ``alone``, another writer has created one of the new records first: all customers are recomputed.
+    If not ``is_only_writer``, another writer has created one of the new records first: all customers are recomputed.
     """
     staged = f"staged_{kind.name}"
-    if not alone:
+    if not is_only_writer:
         queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
         return
     table = f"customers_{kind.name.removesuffix('s')}"

@@ -65,7 +65,7 @@ class Mentions:
 
     def in_json(self, text: str) -> bool:
         """Return whether a text that is JSON, or was before it was truncated, names the person."""
-        return self.among(_pairs(text)) or self.in_text(text)
+        return self.in_pairs(_pairs(text)) or self.in_text(text)
 
     def in_text(self, text: str) -> bool:
         """Return whether free text contains an address or phone number of the person."""
@@ -73,11 +73,11 @@ class Mentions:
 
     def in_url(self, url: str) -> bool:
         """Return whether a URL names the person in a part of its path."""
-        return self.among(("id", unquote(part)) for part in url.split("/"))
+        return self.in_pairs(("id", unquote(part)) for part in url.split("/"))
 
-    def among(self, values: Iterable[tuple[str, str]]) -> bool:
-        """Return whether any of some named values is an id of the person or contains their address."""
-        return any(self._is_id(name, value) or self.in_text(value) for name, value in values)
+    def in_pairs(self, pairs: Iterable[tuple[str, str]]) -> bool:
+        """Return whether any value, given with its name, is an id of the person or contains their address."""
+        return any(self._is_id(name, value) or self.in_text(value) for name, value in pairs)
 
     def _is_id(self, name: str, value: str) -> bool:
         """Return whether a value is an id. A short one, such as 7, is one only if the name ends in ``id``."""
@@ -117,7 +117,7 @@ def split_rows(mentions: Mentions, text: str) -> tuple[str, list[list[str]]]:
     header = next(rows, [])
     sheet.writerow(header)
     for cells in rows:
-        if mentions.among(zip_longest(header, cells, fillvalue="")):
+        if mentions.in_pairs(zip_longest(header, cells, fillvalue="")):
             named.append(cells)
         else:
             sheet.writerow(cells)

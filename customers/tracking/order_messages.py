@@ -54,20 +54,20 @@ class _OrderState:
 
 def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int], at: datetime) -> None:
     """Store messages about orders, and update these orders and those of ``moved`` identities."""
-    messages = [one for one in messages if one.is_trusted or one.action in _SALES]
-    order_ids = {one.order_id for one in messages}
+    messages = [message for message in messages if message.is_trusted or message.action in _SALES]
+    order_ids = {message.order_id for message in messages}
     known, stored = _messages_by_order(order_ids), _orders_by_id(order_ids)
-    for one in messages:
-        earlier = known.setdefault(one.order_id, [])
+    for message in messages:
+        earlier = known.setdefault(message.order_id, [])
         trusted = [other for other in earlier if other.is_trusted]
-        one.is_late = one.is_trusted and (
-            any(other.is_late for other in trusted)
+        message.is_late = message.is_trusted and (
+            any(earlier_message.is_late for earlier_message in trusted)
             or (
-                _is_confirmed(stored.get(one.order_id))
-                and not any(other.action in _SALES for other in trusted)
+                _is_confirmed(stored.get(message.order_id))
+                and not any(earlier_message.action in _SALES for earlier_message in trusted)
             )
         )
-        earlier.append(one)
+        earlier.append(message)
     _store_messages(known, stored)
     for part in batches([*moved]):
         order_ids |= set(OrderMessage.objects.filter(identity__in=part).values_list("order_id", flat=True))
@@ -88,14 +88,16 @@ def _store_messages(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping
     kept: list[OrderMessage] = []
     dropped: list[int] = []
     for order_id, messages in known.items():
-        from_browsers = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
+        from_browsers = sorted(
+            (message for message in messages if not message.is_trusted), key=_draft_sort_key
+        )
         is_confirmed = _is_confirmed(stored.get(order_id)) or any(
-            one.is_trusted and one.action in _SALES for one in messages
+            message.is_trusted and message.action in _SALES for message in messages
         )
         limit = 0 if is_confirmed else MAX_MESSAGES_PER_DRAFT
-        dropped += [one.pk for one in from_browsers[limit:] if not one._state.adding]
-        kept += [one for one in from_browsers[:limit] if one._state.adding]
-        kept += [one for one in messages if one.is_trusted and one._state.adding]
+        dropped += [message.pk for message in from_browsers[limit:] if not message._state.adding]
+        kept += [message for message in from_browsers[:limit] if message._state.adding]
+        kept += [message for message in messages if message.is_trusted and message._state.adding]
     OrderMessage.objects.bulk_create(kept, ignore_conflicts=True)
     for part in batches(dropped):
         OrderMessage.objects.filter(pk__in=part).delete()
@@ -109,14 +111,16 @@ def _is_confirmed(order: Order | None) -> bool:
 def _messages_by_order(order_ids: Iterable[str]) -> dict[str, list[OrderMessage]]:
     known: dict[str, list[OrderMessage]] = defaultdict(list)
     for part in batches([*order_ids]):
-        for one in OrderMessage.objects.filter(order_id__in=part).select_related("identity"):
-            known[one.order_id].append(one)
+        for message in OrderMessage.objects.filter(order_id__in=part).select_related("identity"):
+            known[message.order_id].append(message)
     return known
 
 
 def _orders_by_id(order_ids: Iterable[str]) -> dict[str, Order]:
     return {
-        one.order_id: one for part in batches([*order_ids]) for one in Order.objects.filter(order_id__in=part)
+        order.order_id: order
+        for part in batches([*order_ids])
+        for order in Order.objects.filter(order_id__in=part)
     }
 
 
@@ -124,13 +128,15 @@ def _write_orders(
     known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order], at: datetime
 ) -> None:
     all_states = [
-        one for order_id, messages in known.items() if (one := _order_state(messages, stored.get(order_id)))
+        state
+        for order_id, messages in known.items()
+        if (state := _order_state(messages, stored.get(order_id)))
     ]
     for origin in (Origin.SERVER, Origin.BROWSER):
-        states = [one for one in all_states if one.is_draft == (origin is Origin.BROWSER)]
+        states = [state for state in all_states if state.is_draft == (origin is Origin.BROWSER)]
         if states:
             writer.ingest(ORDERS, enumerate(map(_order_record, states)), at, origin=origin, notify=False)
-        lines = [record for one in states for record in _line_records(one)]
+        lines = [record for state in states for record in _line_records(state)]
         if lines:
             writer.ingest(ORDER_LINES, enumerate(lines), at, origin=origin, notify=False)
             line_writer.delete_other_lines((record[0], record[1]) for record in lines)
@@ -138,24 +144,24 @@ def _write_orders(
 
 def _order_state(messages: Iterable[OrderMessage], stored: Order | None) -> _OrderState | None:
     """Return the order that messages describe, or None if they describe none or change nothing of the stored one."""
-    trusted = sorted((one for one in messages if one.is_trusted), key=_sort_key)
-    sales = [one for one in trusted if one.action in _SALES]
+    trusted = sorted((message for message in messages if message.is_trusted), key=_sort_key)
+    sales = [message for message in trusted if message.action in _SALES]
     order = stored if _is_confirmed(stored) else None
     if sales or (trusted and order):
         return _confirmed_state(trusted, sales, order)
-    from_browsers = sorted((one for one in messages if not one.is_trusted), key=_draft_sort_key)
+    from_browsers = sorted((message for message in messages if not message.is_trusted), key=_draft_sort_key)
     return _draft_state(from_browsers) if from_browsers and not order else None
 
 
 def _draft_state(sales: Sequence[OrderMessage]) -> _OrderState:
     """Return the draft of the browser that reported the order first; messages of other browsers do not change it."""
     owner = sales[0].identity
-    own = sorted((one for one in sales if one.identity_id == owner.pk), key=_sort_key)
+    own = sorted((message for message in sales if message.identity_id == owner.pk), key=_sort_key)
     state = _OrderState(sales[0].order_id, owner, status=Status.PENDING, is_draft=True)
-    for one in own:
-        state.apply_sale(one.values)
-    completed = [one for one in own if one.action == Action.COMPLETED]
-    state.placed_at = min(one.at for one in completed or own)
+    for message in own:
+        state.apply_sale(message.values)
+    completed = [message for message in own if message.action == Action.COMPLETED]
+    state.placed_at = min(message.at for message in completed or own)
     return state
 
 
@@ -163,31 +169,31 @@ def _confirmed_state(
     trusted: Sequence[OrderMessage], sales: Sequence[OrderMessage], order: Order | None
 ) -> _OrderState:
     """Return the order of trusted messages. Only sales set its time and owner, not refunds or cancellations."""
-    is_imported = order is not None and (not sales or any(one.is_late for one in trusted))
+    is_imported = order is not None and (not sales or any(message.is_late for message in trusted))
     state = _OrderState(trusted[0].order_id, _owner(sales) if sales else None)
-    for one in sales:
-        state.apply_sale(one.values)
-    completed = [one for one in sales if one.action == Action.COMPLETED]
+    for message in sales:
+        state.apply_sale(message.values)
+    completed = [message for message in sales if message.action == Action.COMPLETED]
     if completed or not is_imported:
-        state.placed_at = min(one.at for one in completed or sales)
+        state.placed_at = min(message.at for message in completed or sales)
     if not is_imported:
         state.status = Status.PAID
     _apply_status_and_refunds(state, trusted, decimals.to_units(order.total) if order and is_imported else 0)
     return state
 
 
-def _sort_key(one: OrderMessage) -> tuple[datetime, str, bool]:
-    return one.at, one.message_id, one.is_from_browser
+def _sort_key(message: OrderMessage) -> tuple[datetime, str, bool]:
+    return message.at, message.message_id, message.is_from_browser
 
 
-def _draft_sort_key(one: OrderMessage) -> tuple[bool, datetime, str]:
+def _draft_sort_key(message: OrderMessage) -> tuple[bool, datetime, str]:
     """Sort signed messages first, then by time: the first message decides whose draft it is."""
-    return not one.is_signed, one.at, one.message_id
+    return not message.is_signed, message.at, message.message_id
 
 
 def _owner(messages: Iterable[OrderMessage]) -> Identity:
     """Return the owner of an order: of the latest message with a customer id, or else of the latest message."""
-    latest = max(messages, key=lambda one: (one.identity.kind == CUSTOMER_ID, *_sort_key(one)))
+    latest = max(messages, key=lambda message: (message.identity.kind == CUSTOMER_ID, *_sort_key(message)))
     return latest.identity
 
 
@@ -195,17 +201,17 @@ def _apply_status_and_refunds(state: _OrderState, trusted: Iterable[OrderMessage
     """Apply statuses, cancellations and refunds of trusted messages to an order, in the order of their times."""
     total = total_before if state.total is None else state.total
     refunded = 0
-    for one in trusted:
-        match one.action:
+    for message in trusted:
+        match message.action:
             case Action.CANCELLED:
                 state.status = Status.CANCELLED
             case Action.REFUNDED:
-                refunded += _refund_amount(one.values, state, total)
+                refunded += _refund_amount(message.values, state, total)
                 if refunded >= total:
                     refunded, state.status = total, Status.REFUNDED
                 state.refunded = refunded
-            case _ if "status" in one.values:
-                state.status = one.values["status"]
+            case _ if "status" in message.values:
+                state.status = message.values["status"]
 
 
 def _refund_amount(values: Mapping[str, Any], state: _OrderState, total: int) -> int:
@@ -243,9 +249,9 @@ def _order_record(state: _OrderState) -> Record:
 def _line_records(state: _OrderState) -> Iterator[Record]:
     """Return the lines with the keys that rows of a file get: the sku and its number among the lines with that sku."""
     shop = shop_settings()
-    nth: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
     for row in state.lines:
         line = read_line(row, shop)[2:]
         sku = line[0] or ""
-        nth[sku] += 1
-        yield (state.order_id, f"#{nth[sku]}#{sku}", *line)
+        numbers[sku] += 1
+        yield (state.order_id, f"#{numbers[sku]}#{sku}", *line)

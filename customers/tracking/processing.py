@@ -73,26 +73,26 @@ def process_messages(received: Sequence[ReceivedMessage], at: datetime) -> list[
     problems: list[MessageProblem] = []
     results: list[tuple[ReceivedMessage, Interpretation]] = []
     new = list(_new_messages(list(_parse_messages(received, shop, problems))))
-    for one, message in new:
+    for original, message in new:
         try:
-            result = interpretation.interpret(authorize(one.source, message), shop)
+            result = interpretation.interpret(authorize(original.source, message), shop)
         except InvalidRow as error:
-            problems.append(MessageProblem(one, str(error)))
+            problems.append(MessageProblem(original, str(error)))
         except RecursionError:
-            problems.append(MessageProblem(one, messages.TOO_DEEP))
+            problems.append(MessageProblem(original, messages.TOO_DEEP))
         else:
-            results.append((one, result))
+            results.append((original, result))
     over_limit = set(
-        new_visitor_limit.messages_over_limit([(one.request, result) for one, result in results])
+        new_visitor_limit.messages_over_limit([(original.request, result) for original, result in results])
     )
     problems += [
         MessageProblem(results[index][0], new_visitor_limit.TOO_MANY_VISITORS) for index in sorted(over_limit)
     ]
-    results = [one for index, one in enumerate(results) if index not in over_limit]
+    results = [pair for index, pair in enumerate(results) if index not in over_limit]
     _write_interpretations([result for _, result in results], at)
     problems += [
-        MessageProblem(one, f"{reason} (the rest was kept)")
-        for one, result in results
+        MessageProblem(original, f"{reason} (the rest was kept)")
+        for original, result in results
         for reason in result.problems
     ]
     return problems
@@ -103,43 +103,47 @@ def _parse_messages(
 ) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
     """Return the valid messages, without those of bots."""
     bot_messages: Counter[int] = Counter()
-    for one in received:
+    for original in received:
         try:
-            messages.check_size(one.body)
-            message = messages.parse_message(one.body, one.call, one.received_at, one.sent_at, shop)
+            messages.check_size(original.body)
+            message = messages.parse_message(
+                original.body, original.call, original.received_at, original.sent_at, shop
+            )
         except InvalidRow as error:
-            problems.append(MessageProblem(one, str(error)))
+            problems.append(MessageProblem(original, str(error)))
             continue
         user_agent = message.context.get("userAgent")
-        if bots.is_bot(user_agent if isinstance(user_agent, str) else one.user_agent):
-            bot_messages[one.source.pk] += 1
+        if bots.is_bot(user_agent if isinstance(user_agent, str) else original.user_agent):
+            bot_messages[original.source.pk] += 1
         else:
-            yield one, message
+            yield original, message
     for source, count in bot_messages.items():
         sources.count_bots(source, count)
 
 
 def _new_messages(
-    read: Sequence[tuple[ReceivedMessage, TrackedMessage]],
+    parsed: Sequence[tuple[ReceivedMessage, TrackedMessage]],
 ) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
     """Skip messages that were processed before, and messages from before an erasure. The first of an id counts.
 
     Message ids of browsers are separate from those of servers, because anybody can send with the key of a browser.
     """
-    taken = {
-        stamp
-        for part in batches([message.message_id for _, message in read])
-        for stamp in Event.objects.filter(message_id__in=part).values_list("message_id", "is_from_browser")
+    processed = {
+        key
+        for part in batches([message.message_id for _, message in parsed])
+        for key in Event.objects.filter(message_id__in=part).values_list("message_id", "is_from_browser")
     }
-    known = tombstones.find_erased(id for one, message in read for id in _tombstone_ids(one.source, message))
-    for one, message in read:
-        stamp = message.message_id, one.source.is_browser
-        if stamp in taken or tombstones.belongs_to_erased(
-            _tombstone_ids(one.source, message), message.at, known
+    known = tombstones.find_erased(
+        id for original, message in parsed for id in _tombstone_ids(original.source, message)
+    )
+    for original, message in parsed:
+        key = message.message_id, original.source.is_browser
+        if key in processed or tombstones.belongs_to_erased(
+            _tombstone_ids(original.source, message), message.at, known
         ):
             continue
-        taken.add(stamp)
-        yield one, message
+        processed.add(key)
+        yield original, message
 
 
 def _tombstone_ids(source: Source, message: TrackedMessage) -> list[tombstones.IdKey]:
@@ -208,7 +212,7 @@ def _update_profiles(results: Sequence[Interpretation], resolved: Resolution, at
                 for result in results
                 if result.consent
             ],
-            [one.identity for one in updates if "email" in one.values and not one.by_server],
+            [update.identity for update in updates if "email" in update.values and not update.by_server],
             resolved.moved,
             at,
         )

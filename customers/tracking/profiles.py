@@ -70,14 +70,14 @@ def apply_trait_updates(
     ``moved`` maps identities that belong to another customer now to their former customer, or to None if that customer
     has none of their values any more.
     """
-    about = {one.identity for one in updates} | moved.keys()
+    about = {update.identity for update in updates} | moved.keys()
     stored = _load_traits(about, moved)
     before = stored.effective_values(moved)
-    over_limit = {one.identity for one in updates if not stored.apply(one)}
+    over_limit = {update.identity for update in updates if not stored.apply(update)}
     Traits.objects.bulk_create(
         (
             Traits(identity_id=key, values=stored.by_identity[key])
-            for key in sorted({one.identity for one in updates})
+            for key in sorted({update.identity for update in updates})
         ),
         update_conflicts=True,
         unique_fields=["identity"],
@@ -86,9 +86,9 @@ def apply_trait_updates(
     after = stored.effective_values({})
     customers = _write_customers(before, after, at)
     over_limit |= {
-        one.identity
-        for one in updates
-        if _exceeds_limit(one, stored.customers[one.identity], after, customers)
+        update.identity
+        for update in updates
+        if _exceeds_limit(update, stored.customers[update.identity], after, customers)
     }
     over_limit -= stored.limit_reported
     for part in batches(sorted(over_limit)):
