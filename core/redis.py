@@ -40,8 +40,8 @@ def call_redis(command: Callable[[Client], Result]) -> Result | None:
     except (redis.RedisError, OperationalError) as error:
         _not_tried_until[url] = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
         # A management command that runs outside of an installation does not need Redis.
-        tell = log.warning if settings.REDIS_IS_CONFIGURED else log.debug
-        tell("redis_is_away", error=str(error))
+        log_event = log.warning if settings.REDIS_IS_CONFIGURED else log.debug
+        log_event("redis_unavailable", error=str(error))
         return None
 
 
