@@ -237,7 +237,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='refresh',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'queued')), fields=('segment',), name='queued_once', violation_error_message='A refresh of this segment is queued already.'),
+            constraint=models.UniqueConstraint(condition=models.Q(('state', 'queued')), fields=('segment',), name='one_queued_refresh_a_segment', violation_error_message='A refresh of this segment is queued already.'),
         ),
         migrations.AddIndex(
             model_name='message',
@@ -253,11 +253,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='message',
-            index=models.Index(fields=['done_at'], name='messages_done'),
+            index=models.Index(fields=['done_at'], name='done_messages'),
         ),
         migrations.AddIndex(
             model_name='message',
-            index=models.Index(condition=models.Q(('state', 'given up')), fields=['id'], name='messages_given_up'),
+            index=models.Index(condition=models.Q(('state', 'given up')), fields=['id'], name='given_up_messages'),
         ),
         migrations.AddIndex(
             model_name='membership',
@@ -269,7 +269,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='dailychangecount',
-            constraint=models.UniqueConstraint(fields=('segment', 'day', 'change', 'cause'), name='counted_once_a_day', violation_error_message='This day is counted already.'),
+            constraint=models.UniqueConstraint(fields=('segment', 'day', 'change', 'cause'), name='one_count_a_day', violation_error_message='This day is counted already.'),
         ),
         migrations.AddIndex(
             model_name='change',
@@ -281,6 +281,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='version',
-            constraint=models.UniqueConstraint(fields=('segment', 'number'), name='version_once', violation_error_message='Somebody else has saved another version meanwhile.'),
+            constraint=models.UniqueConstraint(fields=('segment', 'number'), name='unique_version_number', violation_error_message='Somebody else has saved another version meanwhile.'),
         ),
     ]

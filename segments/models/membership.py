@@ -111,7 +111,7 @@ class DailyChangeCount(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=("segment", "day", "change", "cause"),
-                name="counted_once_a_day",
+                name="one_count_a_day",
                 violation_error_message="This day is counted already.",
             ),
         )

@@ -66,7 +66,7 @@ class Refresh(models.Model):
             models.UniqueConstraint(
                 fields=("segment",),
                 condition=models.Q(state="queued"),
-                name="queued_once",
+                name="one_queued_refresh_a_segment",
                 violation_error_message="A refresh of this segment is queued already.",
             ),
         )

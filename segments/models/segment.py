@@ -164,7 +164,7 @@ class Version(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=("segment", "number"),
-                name="version_once",
+                name="unique_version_number",
                 violation_error_message="Somebody else has saved another version meanwhile.",
             ),
         )

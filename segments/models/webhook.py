@@ -164,8 +164,8 @@ class Message(models.Model):
                 name="waiting_of_segment",
                 condition=Q(state="waiting"),
             ),
-            models.Index(fields=("done_at",), name="messages_done"),
-            models.Index(fields=("id",), name="messages_given_up", condition=Q(state="given up")),
+            models.Index(fields=("done_at",), name="done_messages"),
+            models.Index(fields=("id",), name="given_up_messages", condition=Q(state="given up")),
         )
 
     def __str__(self) -> str:
