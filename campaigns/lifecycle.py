@@ -221,7 +221,7 @@ def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> l
 def question_label(campaign: Campaign, name: str) -> str:
     """Return the label of a value that staff fill in."""
     tactic = TACTICS.get(campaign.tactic)
-    labels = {question.name: question.label for question in tactic.asks} if tactic else {}
+    labels = {question.name: question.label for question in tactic.questions} if tactic else {}
     return labels.get(name, name.replace("_", " "))
 
 

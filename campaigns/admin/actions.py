@@ -66,8 +66,8 @@ def _render_start_page(
         model_admin, request, campaign, "overview", f"Start {campaign.name}?"
     )
     context["form"] = form
-    context["asks_for_words"] = any(name != "pool" for name in form.fields)
-    if context["steps"] and context["meets_members"]:
+    context["has_questions"] = any(name != "pool" for name in form.fields)
+    if context["steps"] and context["starts_for_members"]:
         context |= forecast.dry_run_context(request, campaign, datetime.now(UTC))
     return TemplateResponse(request, "campaigns/admin/start.html", context)
 
@@ -79,7 +79,7 @@ def stop_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     context = page_context.campaign_page_context(
         model_admin, request, campaign, "overview", f"Stop {campaign.name}?"
     )
-    context["on_their_way"] = campaign.journeys.filter(state=Journey.State.ACTIVE).count()
+    context["active_journey_count"] = campaign.journeys.filter(state=Journey.State.ACTIVE).count()
     return TemplateResponse(request, "campaigns/admin/stop.html", context)
 
 

@@ -184,11 +184,11 @@ def _count_subquery(deliveries: QuerySet[Any]) -> Coalesce:
 @require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN)
 def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
-    is_sent = request.method == "POST"
+    is_post = request.method == "POST"
     steps = list(campaign.steps.all())
-    form = CampaignForm(request.POST if is_sent else None, instance=campaign)
-    formset = StepFormSet(request.POST if is_sent else None, prefix="steps", steps=steps)
-    if is_sent and form.is_valid() and formset.is_valid():
+    form = CampaignForm(request.POST if is_post else None, instance=campaign)
+    formset = StepFormSet(request.POST if is_post else None, prefix="steps", steps=steps)
+    if is_post and form.is_valid() and formset.is_valid():
         try:
             with transaction.atomic():
                 lifecycle.save_campaign(form.instance, formset.steps(), staff_user(request))
@@ -201,7 +201,7 @@ def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, f"{campaign.name} is saved.")
             after = "preview" if "preview" in request.POST else "change"
             return redirect(f"admin:campaigns_campaign_{after}", pk)
-    campaign = Campaign.objects.select_related("segment").get(pk=pk) if is_sent else campaign
+    campaign = Campaign.objects.select_related("segment").get(pk=pk) if is_post else campaign
     context = page_context.campaign_page_context(model_admin, request, campaign, "edit")
     context |= {"form": form, "formset": formset}
     return TemplateResponse(request, "campaigns/admin/edit.html", context)

@@ -38,8 +38,8 @@ def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) ->
     shown = {channel.key for channel in CHANNELS.values() if channel.reached_at == "shown_at"}
     context |= {
         "results": campaign_results,
-        "held_back": sorted(campaign_results.held_back.items(), key=lambda one: -one[1]),
-        "held_back_in_all": sum(campaign_results.held_back.values()),
+        "held_back": sorted(campaign_results.held_back.items(), key=lambda item: -item[1]),
+        "held_back_total": sum(campaign_results.held_back.values()),
         "chart": daily_chart(campaign_results.days[-MAX_DAYS_SHOWN:])
         if len(campaign_results.days) > 1
         else None,
@@ -47,10 +47,10 @@ def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) ->
             (charts.short_date(day.day), day) for day in reversed(campaign_results.days[-MAX_DAYS_SHOWN:])
         ],
         "step_results": [
-            (one, texts.message_title(one.subject, one.channel), one.channel in shown)
-            for one in campaign_results.steps
+            (step, texts.message_title(step.subject, step.channel), step.channel in shown)
+            for step in campaign_results.steps
         ],
-        "on_their_way": campaign.journeys.filter(state="active").count(),
+        "active_journey_count": campaign.journeys.filter(state="active").count(),
     }
     return TemplateResponse(request, "campaigns/admin/campaign.html", context)
 
@@ -68,11 +68,11 @@ def problems_of_draft(campaign: Campaign, steps: Sequence[Step]) -> list[str]:
     return problems + lifecycle.start_problems(campaign, steps, datetime.now(UTC))
 
 
-def revenue_by_campaign(campaigns: Iterable[Campaign], now: datetime) -> Mapping[int, Decimal]:
+def revenue_by_campaign(campaigns: Iterable[Campaign], at: datetime) -> Mapping[int, Decimal]:
     """Return the revenue of each campaign by its key, with one query; raises ``time_limits.StatementTimeout``."""
     keys = [campaign.pk for campaign in campaigns]
     with time_limits.time_limit(QUERY_SECONDS):
-        return dict.fromkeys(keys, Decimal()) | results.revenue_by_campaign(keys, now)
+        return dict.fromkeys(keys, Decimal()) | results.revenue_by_campaign(keys, at)
 
 
 def daily_chart(days: Sequence[DayResults]) -> Chart:

@@ -28,10 +28,10 @@ def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     now = datetime.now(UTC)
     context = page_context.campaign_page_context(model_admin, request, campaign, "forecast") | {
         "days": FORECAST_DAYS,
-        "patience": QUERY_SECONDS,
+        "time_limit": QUERY_SECONDS,
     }
     if context["steps"]:
-        context |= dry_run_context(request, campaign, now) | {"coming": _upcoming_rows(campaign, now)}
+        context |= dry_run_context(request, campaign, now) | {"upcoming": _upcoming_rows(campaign, now)}
     return TemplateResponse(request, "campaigns/admin/forecast.html", context)
 
 
@@ -45,10 +45,10 @@ def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> d
     may_see = request.user.has_perm(VIEW_CUSTOMER)
     return {
         "dry_run": dry_run,
-        "held_back_in_all": sum(dry_run.held_back.values()),
+        "held_back_total": sum(dry_run.held_back.values()),
         "sample": [
-            (contact_data.visible_customer(request, one.customer), _decision_text(one.decision))
-            for one in dry_run.sample
+            (contact_data.visible_customer(request, row.customer), _decision_text(row.decision))
+            for row in dry_run.sample
             if may_see
         ],
     }
@@ -60,14 +60,14 @@ def _decision_text(decision: Decision) -> str:
     return f"Gets it on {texts.moment_text(decision.not_before)}." if decision.not_before else "Gets it now."
 
 
-def _upcoming_rows(campaign: Campaign, now: datetime) -> list[tuple[str, str, int]] | None:
+def _upcoming_rows(campaign: Campaign, at: datetime) -> list[tuple[str, str, int]] | None:
     """Return the day, step and number of messages to come; None if that takes too long to compute."""
     try:
         with time_limits.time_limit(QUERY_SECONDS):
-            upcoming = forecasts.upcoming_messages(campaign, now, now + timedelta(days=FORECAST_DAYS))
+            upcoming = forecasts.upcoming_messages(campaign, at, at + timedelta(days=FORECAST_DAYS))
     except time_limits.StatementTimeout:
         return None
     return [
-        (charts.short_date(one.day), f"{one.step.number}. {texts.step_title(one.step)}", one.messages)
-        for one in upcoming
+        (charts.short_date(row.day), f"{row.step.number}. {texts.step_title(row.step)}", row.messages)
+        for row in upcoming
     ]

@@ -36,7 +36,7 @@ def campaign_page_context(
 
 
 def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]:
-    """Return the campaign, its description, its state, and what the person may do with it."""
+    """Return the campaign, its description, its state, and what the user may do with it."""
     steps = list(campaign.steps.all())
     state = campaign.state
     may_write = request.user.has_perm(access.CHANGE_CAMPAIGN)
@@ -62,8 +62,8 @@ def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]
         "is_stopped": state == Campaign.State.STOPPED,
         "is_over": state in lifecycle.FINAL_STATES,
         "is_dated": campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY),
-        "meets_members": forecasts.starts_for_members(campaign),
-        "asks": bool(rendering.answer_names(steps)) or rendering.uses_variable(steps, "coupon"),
+        "starts_for_members": forecasts.starts_for_members(campaign),
+        "needs_input": bool(rendering.answer_names(steps)) or rendering.uses_variable(steps, "coupon"),
         "may_write": may_write,
         "may_edit": may_write and state not in lifecycle.FINAL_STATES,
         "may_discard": request.user.has_perm(access.DELETE_CAMPAIGN) and state == Campaign.State.DRAFT,

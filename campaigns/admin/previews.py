@@ -46,13 +46,13 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         "own_address": staff_user(request).email,
     }
     if step and context["may_see"]:
-        found = _search_customers(request, term) if term else []
+        matches = _search_customers(request, term) if term else []
         customer = (
-            found[0]
-            if len(found) == 1
+            matches[0]
+            if len(matches) == 1
             else _requested_customer(request) or (None if term else _any_member(campaign))
         )
-        context |= {"found": found if len(found) > 1 else [], "customer": customer}
+        context |= {"matches": matches if len(matches) > 1 else [], "customer": customer}
         if customer:
             preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
             context["preview"] = preview
@@ -104,8 +104,8 @@ def _may_see_messages(request: HttpRequest) -> bool:
 
 
 def _search_customers(request: HttpRequest, term: str) -> list[Customer]:
-    matches: Q = contact_data.search_q(request, term)
-    return list(Customer.objects.existing().filter(matches).order_by("pk")[:MAX_CUSTOMERS_FOUND])
+    matching: Q = contact_data.search_q(request, term)
+    return list(Customer.objects.existing().filter(matching).order_by("pk")[:MAX_CUSTOMERS_FOUND])
 
 
 def _requested_customer(request: HttpRequest) -> Customer | None:

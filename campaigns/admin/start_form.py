@@ -19,9 +19,9 @@ class StartForm(forms.Form):
         self.campaign = campaign
         steps = list(campaign.steps.all())
         tactic = TACTICS.get(campaign.tactic)
-        asks = {question.name: question for question in tactic.asks} if tactic else {}
+        questions = {question.name: question for question in tactic.questions} if tactic else {}
         for name in rendering.answer_names(steps):
-            question, answer = asks.get(name), campaign.answers.get(name, "")
+            question, answer = questions.get(name), campaign.answers.get(name, "")
             field_options: dict[str, Any] = {
                 "label": lifecycle.question_label(campaign, name),
                 "help_text": question.help if question else "",
@@ -31,7 +31,7 @@ class StartForm(forms.Form):
             }
             self.fields[f"answer_{name}"] = (
                 forms.URLField(**field_options, assume_scheme="https", widget=UnfoldAdminTextInputWidget)
-                if question and question.is_address
+                if question and question.is_url
                 else forms.CharField(**field_options, widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}))
             )
         if rendering.uses_variable(steps, "coupon"):

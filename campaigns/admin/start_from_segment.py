@@ -61,7 +61,7 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
                 )
                 if chosen
             ],
-            "may_begin": request.user.has_perm(access.ADD_CAMPAIGN),
+            "may_add_campaign": request.user.has_perm(access.ADD_CAMPAIGN),
             "may_see_exports": request.user.has_perm(access.VIEW_AUDIENCE_EXPORT),
         }
     )
@@ -86,13 +86,13 @@ def _create_draft(request: HttpRequest, segment: Segment, tactics: list[catalogu
             campaign = lifecycle.save_campaign(draft, [Step(number=1)], staff_user(request))
             audit_text = "Created an empty draft."
         else:
-            tactic = next((one for one in tactics if one.slug == chosen), None)
+            tactic = next((tactic for tactic in tactics if tactic.slug == chosen), None)
             if tactic is None:
                 messages.error(request, "This segment has no such tactic. Choose one of the tactics below.")
                 return None
             with transaction.atomic():
-                chosen_for = _get_or_create_segment(request, segment, tactic)
-                campaign = lifecycle.create_from_tactic(chosen_for, tactic, staff_user(request))
+                campaign_segment = _get_or_create_segment(request, segment, tactic)
+                campaign = lifecycle.create_from_tactic(campaign_segment, tactic, staff_user(request))
             audit_text = f"Created from the tactic “{tactic.name}”."
     except lifecycle.CampaignError as reason:
         messages.error(request, str(reason))
@@ -107,13 +107,15 @@ def _get_or_create_segment(request: HttpRequest, segment: Segment, tactic: catal
     if tactic.narrowed_by and not request.user.has_perm(ADD_SEGMENT):
         raise PermissionDenied
     newest = Segment.objects.aggregate(newest=Max("pk"))["newest"]
-    found = catalogue.segment_for_tactic(tactic, segment, staff_user(request))
-    if found.pk > newest:
+    tactic_segment = catalogue.segment_for_tactic(tactic, segment, staff_user(request))
+    if tactic_segment.pk > newest:
         audit_log.log_additions(
-            request, [found], f"Created for the tactic “{tactic.name}”: {segment_sentence(found)}."
+            request,
+            [tactic_segment],
+            f"Created for the tactic “{tactic.name}”: {segment_sentence(tactic_segment)}.",
         )
-        messages.info(request, f"The campaign uses {found.name}, a segment that was created for it.")
-    return found
+        messages.info(request, f"The campaign uses {tactic_segment.name}, a segment that was created for it.")
+    return tactic_segment
 
 
 def _tactic_card(tactic: catalogue.Tactic) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from segments import segment_store
 from segments.models import SLUG_LENGTH, Segment
 
 from .tactic import (
+    IMMEDIATELY,
     NO_QUIET_HOURS,
-    NOW,
     Question,
     StepContent,
     Tactic,
@@ -45,8 +45,8 @@ def segment_for_tactic(tactic: Tactic, segment: Segment, by: User | None = None)
         return segment
     rule = {"all": [{"in_segment": {"is": segment.slug}}, tactic.narrowed_by]}
     for slug in _candidate_slugs(segment, tactic):
-        there = Segment.objects.filter(slug=slug).first()
-        if there is None:
+        existing = Segment.objects.filter(slug=slug).first()
+        if existing is None:
             narrowed = Segment(
                 slug=slug,
                 name=f"{segment.name}: {tactic.name}"[:200],
@@ -54,8 +54,8 @@ def segment_for_tactic(tactic: Tactic, segment: Segment, by: User | None = None)
                 rule=rule,
             )
             return segment_store.save_segment(narrowed, by=by)
-        if there.rule == rule:
-            return there
+        if existing.rule == rule:
+            return existing
     raise AssertionError("unreachable: slugs do not end")
 
 
@@ -77,7 +77,7 @@ ABOUT: Final = Question(
 )
 BENEFITS: Final = Question("benefits", "What members get", "One per line. Promise only what the shop keeps.")
 
-_BUYERS_LATELY: Final = ("first-time-buyers", "two-time-buyers")
+_RECENT_BUYERS: Final = ("first-time-buyers", "two-time-buyers")
 _LAPSED: Final = ("one-time-lapsed", "repeat-lapsed")
 
 _TACTICS: Final = (
@@ -94,7 +94,7 @@ _TACTICS: Final = (
         "Every two weeks, shows products they viewed and did not buy, and others they may like.",
         ("lead", "browsers"), Email.key, (),
         repeated(days(14)),
-        email_steps("viewed-and-new", (NOW, "Picked for you at {{ shop.name }}")),
+        email_steps("viewed-and-new", (IMMEDIATELY, "Picked for you at {{ shop.name }}")),
     ),
     Tactic(
         "remarketing", "Remarketing on Facebook and Google",
@@ -106,15 +106,15 @@ _TACTICS: Final = (
         "Every two weeks, sends your news and the shop's new products.",
         ("newsletter-subscribers", "occasional"), Email.key, ("your news, rewritten before each date",),
         repeated(days(14)),
-        email_steps("shop-news", (NOW, "News from {{ shop.name }}")),
-        asks=(NEWS,),
+        email_steps("shop-news", (IMMEDIATELY, "News from {{ shop.name }}")),
+        questions=(NEWS,),
     ),
     Tactic(
         "useful-content", "Useful and entertaining content",
         "Every month, sends useful advice and sells nothing.",
         ("newsletter-subscribers", "repeat"), Email.key, ("advice that fits what you sell; this text fits most shops",),
         repeated(days(30)),
-        email_steps("useful-content", (NOW, "Three small habits that pay off")),
+        email_steps("useful-content", (IMMEDIATELY, "Three small habits that pay off")),
     ),
     Tactic(
         "recommended-for-you", "Recommended from their purchases",
@@ -122,14 +122,14 @@ _TACTICS: Final = (
         ("newsletter-subscribers",), Email.key, (),
         repeated(days(21)),
         email_steps("recommended-for-you",
-               (NOW, "{{ first_name|default:'Hello' }}, this goes well with what you have")),
+               (IMMEDIATELY, "{{ first_name|default:'Hello' }}, this goes well with what you have")),
     ),
     Tactic(
         "subscribers-offer", "Offer only for subscribers",
         "Sends each subscriber a personal code that is published nowhere else, at a date you choose.",
         ("newsletter-subscribers",), Email.key, (CODES,),
         on_date(),
-        email_steps("subscribers-offer", (NOW, "Only for those who read our newsletter")),
+        email_steps("subscribers-offer", (IMMEDIATELY, "Only for those who read our newsletter")),
     ),
     Tactic(
         "goes-well-with", "Cross-selling of what goes with their order",
@@ -144,14 +144,14 @@ _TACTICS: Final = (
         ("first-order",), Email.key, (CODES,),
         on_entry(),
         email_steps("review-request", (days(10), "How do you like it?")),
-        asks=(Question("page", "The page where people write reviews", is_address=True),),
+        questions=(Question("page", "The page where people write reviews", is_url=True),),
     ),
     Tactic(
         "news-of-what-they-like", "News of the brand or category they bought",
         "Every three weeks, shows new products, and products of the brands and categories they bought.",
         ("first-order",), Email.key, (),
         repeated(days(21)),
-        email_steps("news-of-what-they-like", (NOW, "From the shelves you like")),
+        email_steps("news-of-what-they-like", (IMMEDIATELY, "From the shelves you like")),
     ),
     Tactic(
         "who-we-are", "The company and its services",
@@ -159,7 +159,7 @@ _TACTICS: Final = (
         ("first-order",), Email.key, (),
         on_entry(),
         email_steps("who-we-are", (days(1), "Nice to meet you: this is {{ shop.name }}")),
-        asks=(ABOUT,),
+        questions=(ABOUT,),
     ),
     Tactic(
         "loyalty-programme", "Loyalty programme",
@@ -167,14 +167,14 @@ _TACTICS: Final = (
         ("repeat",), Email.key, ("a loyalty programme",),
         on_entry(EACH_YEAR),
         email_steps("loyalty-programme", (days(1), "An invitation for those who come back")),
-        asks=(BENEFITS, Question("page", "The page where people join", is_address=True)),
+        questions=(BENEFITS, Question("page", "The page where people join", is_url=True)),
     ),
     Tactic(
         "personal-offer", "Personal offer that nobody else can use",
         "Sends a personal code with recommended products, at a date you choose.",
         ("repeat", "hero"), Email.key, (CODES,),
         on_date(),
-        email_steps("personal-offer", (NOW, "{{ first_name|default:'Hello' }}, an offer only for you")),
+        email_steps("personal-offer", (IMMEDIATELY, "{{ first_name|default:'Hello' }}, an offer only for you")),
     ),
     Tactic(
         "best-customers-club", "Exclusive loyalty programme",
@@ -182,7 +182,9 @@ _TACTICS: Final = (
         ("hero",), Email.key, (),
         on_entry(EACH_YEAR),
         email_steps("best-customers-club", (days(1), "Thank you: you are one of our best customers")),
-        asks=(Question("benefits", "What your best customers get", "One per line. Promise only what the shop keeps."),),
+        questions=(
+            Question("benefits", "What your best customers get", "One per line. Promise only what the shop keeps."),
+        ),
     ),
     Tactic(
         "free-shipping", "Free shipping without a minimum",
@@ -190,15 +192,15 @@ _TACTICS: Final = (
         ("hero", "brand-lovers"), Email.key, ("a pool of codes for free shipping that the shop accepts",),
         on_entry(),
         email_steps("free-shipping", (days(2), "Shipping is on us")),
-        asks=(Question("terms", "What the code offers", "Such as: any order within Germany is shipped free."),),
+        questions=(Question("terms", "What the code offers", "Such as: any order within Germany is shipped free."),),
     ),
     Tactic(
         "early-access", "Early access and previews",
         "Tells the best customers first about a promotion, a sale or products, at a date you choose.",
         ("hero", "brand-lovers"), Email.key, ("a date some days before the public announcement",),
         on_date(),
-        email_steps("early-access", (NOW, "You first, before everybody else")),
-        asks=(Question("offer", "What they see first, and when it is announced to everybody"),),
+        email_steps("early-access", (IMMEDIATELY, "You first, before everybody else")),
+        questions=(Question("offer", "What they see first, and when it is announced to everybody"),),
     ),
     Tactic(
         "birthday-gift", "Birthday gift",
@@ -214,8 +216,8 @@ _TACTICS: Final = (
         "Announces a sale to customers who buy when there is an offer, at a date you choose.",
         ("occasional",), Email.key, ("the date of your sale",),
         on_date(),
-        email_steps("sale-announcement", (NOW, "The sale begins")),
-        asks=(Question("offer", "What the sale offers"),
+        email_steps("sale-announcement", (IMMEDIATELY, "The sale begins")),
+        questions=(Question("offer", "What the sale offers"),
               Question("until", "The last day of the sale", "Such as: Sunday, 4 May")),
     ),
     Tactic(
@@ -276,11 +278,11 @@ _TACTICS: Final = (
         ("the snippet for messages on the shop's pages", "a page of the shop with the sign-up form"),
         on_entry(days(30), **NO_QUIET_HOURS),
         on_site_steps("ask-for-address", "Our newsletter", url="{{ answers.page }}"),
-        asks=(
+        questions=(
             Question(
                 "page", "The page with the sign-up form",
                 "Tracking sources explains, on the page of a browser's source, how to add the form to a page.",
-                is_address=True,
+                is_url=True,
             ),
         ),
     ),
@@ -292,7 +294,7 @@ _TACTICS: Final = (
         email_steps("welcome-series",
                (hours(1), "Welcome to {{ shop.name }}"), (days(2), "Who is behind {{ shop.name }}"),
                (days(4), "Have you seen these?")),
-        asks=(ABOUT,),
+        questions=(ABOUT,),
     ),
     Tactic(
         "how-to-choose", "Educational content",
@@ -304,18 +306,20 @@ _TACTICS: Final = (
     Tactic(
         "next-order", "Second and third order: what completes it",
         "Three days after the order, recommends products that go well with it.",
-        _BUYERS_LATELY, Email.key, (),
+        _RECENT_BUYERS, Email.key, (),
         on_entry(days(30), ends_with_order=True),
         email_steps("next-order", (days(3), "To make it complete")),
     ),
     Tactic(
         "subscription", "Subscription",
         "Five days after the order, offers to send the same products regularly.",
-        _BUYERS_LATELY, Email.key, ("products that are sold by subscription",),
+        _RECENT_BUYERS, Email.key, ("products that are sold by subscription",),
         on_entry(days(180), ends_with_order=True),
         email_steps("subscription", (days(5), "We can send it to you regularly")),
-        asks=(Question("terms", "How a subscription works", "How often you send it, how to cancel, when people pay."),
-              Question("page", "The page where people set it up", is_address=True)),
+        questions=(
+            Question("terms", "How a subscription works", "How often you send it, how to cancel, when people pay."),
+            Question("page", "The page where people set it up", is_url=True),
+        ),
     ),
     Tactic(
         "we-miss-you", "Reminder",
@@ -330,7 +334,7 @@ _TACTICS: Final = (
         _LAPSED, Email.key, ("sets, or a discount on several products at once",),
         on_entry(days(90), ends_with_order=True),
         email_steps("bundle-offer", (days(7), "Better together")),
-        asks=(Question("offer", "What customers get when they buy several products"),),
+        questions=(Question("offer", "What customers get when they buy several products"),),
     ),
     Tactic(
         "exclusive-products", "Exclusive products",
@@ -338,7 +342,7 @@ _TACTICS: Final = (
         _LAPSED, Email.key, ("products that are rare, or not sold to everybody",),
         on_entry(days(180), ends_with_order=True),
         email_steps("exclusive-products", (days(14), "Something for you at {{ shop.name }}")),
-        asks=(Question("products", "What is special about these products, and where to find them"),),
+        questions=(Question("products", "What is special about these products, and where to find them"),),
     ),
     Tactic(
         "win-back", "Win-back offer",
@@ -353,14 +357,14 @@ _TACTICS: Final = (
         ("brand-lovers",), Email.key, ("somebody who answers them first",),
         on_entry(EACH_YEAR),
         email_steps("priority-support", (days(1), "A shorter way to us")),
-        asks=(Question("way", "How they reach you, and how quickly you answer"),),
+        questions=(Question("way", "How they reach you, and how quickly you answer"),),
     ),
     Tactic(
         "codes-for-later", "Codes for future orders",
         "Sends a code to keep for a later order, at a date you choose.",
         ("brand-lovers",), Email.key, (CODES,),
         on_date(),
-        email_steps("codes-for-later", (NOW, "A thank-you for one of your next orders")),
+        email_steps("codes-for-later", (IMMEDIATELY, "A thank-you for one of your next orders")),
     ),
     Tactic(
         "birthday-letter", "Birthday letter",
@@ -375,8 +379,8 @@ _TACTICS: Final = (
         "Sends one message to all members, at a date you choose.",
         (), Email.key, (),
         on_date(),
-        email_steps("announcement", (NOW, "News from {{ shop.name }}")),
-        asks=(NEWS,),
+        email_steps("announcement", (IMMEDIATELY, "News from {{ shop.name }}")),
+        questions=(NEWS,),
     ),
     Tactic(
         "lookalikes", "Audience for ads",

@@ -15,7 +15,7 @@ Trigger = Campaign.Trigger
 
 NIGHT_QUIET_HOURS: Final = {"quiet_from": time(21), "quiet_until": time(8)}
 NO_QUIET_HOURS: Final = {"quiet_from": None, "quiet_until": None}
-NOW: Final = timedelta()
+IMMEDIATELY: Final = timedelta()
 
 _MESSAGES: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
 
@@ -39,7 +39,7 @@ class Question:
     name: str
     label: str
     help: str = ""
-    is_address: bool = False
+    is_url: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Tactic:
 
     ``segments`` names the segment templates it is made for; an empty one suits any segment. ``needs`` says what the
     shop has to provide. ``campaign`` holds fields of ``Campaign``. ``narrowed_by`` is a rule that selects some members,
-    such as those with a birthday. ``asks`` is what staff have to fill in before it starts. ``has_last_day`` means that
-    the campaign needs a pool whose codes expire.
+    such as those with a birthday. Staff answer ``questions`` before it starts. ``has_last_day`` means that the campaign
+    needs a pool whose codes expire.
     """
 
     slug: str
@@ -61,7 +61,7 @@ class Tactic:
     campaign: Mapping[str, Any]
     steps: tuple[StepContent, ...]
     narrowed_by: Json | None = field(default=None, compare=False)
-    asks: tuple[Question, ...] = ()
+    questions: tuple[Question, ...] = ()
     has_last_day: bool = False
 
 
@@ -86,20 +86,20 @@ def email_steps(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepCont
 
 def on_site_steps(tactic: str, subject: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
     """Return the on-site message of a tactic; by default it links to the shop."""
-    return (StepContent(NOW, OnSite.key, subject, *_texts(tactic, 1), url=url),)
+    return (StepContent(IMMEDIATELY, OnSite.key, subject, *_texts(tactic, 1), url=url),)
 
 
 def _texts(tactic: str, number: int) -> tuple[str, str]:
-    text, html = (_MESSAGES / tactic / f"{number}.{form}" for form in ("txt", "html"))
+    text, html = (_MESSAGES / tactic / f"{number}.{suffix}" for suffix in ("txt", "html"))
     return text.read_text(encoding="utf-8"), html.read_text(encoding="utf-8")
 
 
 # -- Triggers
 
 
-def on_entry(again: timedelta | None = None, **more: Any) -> Json:
-    """Start for customers who enter, and again at the earliest ``again`` later; None means only once."""
-    return {"trigger": Trigger.ENTERS, "reentry_after": again, **NIGHT_QUIET_HOURS, **more}
+def on_entry(reentry_after: timedelta | None = None, **fields: Any) -> Json:
+    """Start for customers who enter, and again at the earliest ``reentry_after`` later; None means only once."""
+    return {"trigger": Trigger.ENTERS, "reentry_after": reentry_after, **NIGHT_QUIET_HOURS, **fields}
 
 
 def repeated(period: timedelta) -> Json:

@@ -75,7 +75,7 @@ def test_steps_are_added_moved_removed_and_restored(page: Page, shop: Installati
     page.get_by_role("button", name="Save", exact=True).click()
 
     expect(page.get_by_text("is saved.").first).to_be_visible()
-    told = page.locator(".steps > li").all_inner_texts()
-    assert len(told) == before + 1
-    assert ["Second" in one or "First" in one for one in told[:2]] == [True, True]
-    assert any("on-site message" in one for one in told)
+    step_texts = page.locator(".steps > li").all_inner_texts()
+    assert len(step_texts) == before + 1
+    assert ["Second" in one or "First" in one for one in step_texts[:2]] == [True, True]
+    assert any("on-site message" in one for one in step_texts)

@@ -19,17 +19,17 @@ PAGE = f"""<!doctype html><html lang="en"><head><title>Our newsletter</title></h
 
 
 @pytest.fixture
-def told() -> list[dict[str, Any]]:
+def requests() -> list[dict[str, Any]]:
     return []
 
 
 @pytest.fixture
-def page(browser: Browser, told: list[dict[str, Any]]) -> Iterator[Page]:
+def page(browser: Browser, requests: list[dict[str, Any]]) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 360, "height": 640})
 
     def answer(route: Route) -> None:
         if route.request.method == "POST":
-            told.append(json.loads(route.request.post_data or ""))
+            requests.append(json.loads(route.request.post_data or ""))
         allowed = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
         is_script = route.request.url.endswith(".js")
         kind, body = ("text/javascript", SCRIPT.read_text()) if is_script else ("application/json", "{}")
@@ -44,7 +44,7 @@ def page(browser: Browser, told: list[dict[str, Any]]) -> Iterator[Page]:
 
 
 def test_the_form_works_with_the_keyboard_and_sends_the_visitors_id(
-    page: Page, told: list[dict[str, Any]]
+    page: Page, requests: list[dict[str, Any]]
 ) -> None:
     page.get_by_label("E-mail address").focus()
     page.keyboard.type("ada")
@@ -58,7 +58,7 @@ def test_the_form_works_with_the_keyboard_and_sends_the_visitors_id(
     page.keyboard.press("Enter")
 
     page.get_by_text("please confirm your address").wait_for()
-    [sent] = told
+    [sent] = requests
     assert sent["traits"] == {"email": "ada@example.org", "newsletter": True}
     assert sent["writeKey"] == "wk_1"
     assert sent["anonymousId"] == json.loads(page.evaluate("localStorage.ajs_anonymous_id"))

@@ -39,10 +39,10 @@ def test_public_pages_and_the_api_in_a_browser_obey_the_content_security_policy(
     browser: Browser, shop: Installation
 ):
     """Some responses are errors, which `visit` would report."""
-    told: list[str] = []
+    console_messages: list[str] = []
     with chromium.context(browser, shop.url, shop.sessions["admin"]) as context:
         page = context.new_page()
-        page.on("console", lambda said: told.append(f"{page.url}: {said.text}"))
+        page.on("console", lambda said: console_messages.append(f"{page.url}: {said.text}"))
         for path in (
             "/unsubscribe/x",
             "/go/x",
@@ -54,7 +54,7 @@ def test_public_pages_and_the_api_in_a_browser_obey_the_content_security_policy(
             page.goto(path)
             page.wait_for_load_state("networkidle")
 
-    assert not [one for one in told if "Content Security Policy" in one]
+    assert not [one for one in console_messages if "Content Security Policy" in one]
 
 
 def test_staff_log_in(visit: Callable[[str], Page], axe: Axe):

@@ -46,9 +46,9 @@ def leads() -> Segment:
     """Three customers without orders, two of them subscribers."""
     customers(*ROWS, header="customer_id,email,first_name,newsletter")
     update.update_facts()
-    made = segment_store.create_from_template(TEMPLATES["lead"], slug="lead", name="Leads")
-    refresh_segments([made], datetime.now(UTC))
-    return made
+    segment = segment_store.create_from_template(TEMPLATES["lead"], slug="lead", name="Leads")
+    refresh_segments([segment], datetime.now(UTC))
+    return segment
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def shown(staff: Staff, view: str, *arguments: object, **query: Any) -> str:
     return " ".join(response.content.decode().split())
 
 
-def told(staff: Staff, view: str, *arguments: object, **fields: Any) -> str:
+def page_after_post(staff: Staff, view: str, *arguments: object, **fields: Any) -> str:
     """Send a POST. Return the text of the page that it redirects to."""
     response = staff.client.post(address(view, *arguments), fields, follow=True)
     assert response.status_code == 200
@@ -117,7 +117,7 @@ def test_every_tactic_can_be_started_from_its_segment(anna):
             campaign = Campaign.objects.latest("pk")
             assert (campaign.tactic, campaign.state) == (tactic.slug, "draft")
             draft = shown(anna, "change", campaign.pk)
-            asks = bool(tactic.asks) or "choose the pool of codes" in draft
+            asks = bool(tactic.questions) or "choose the pool of codes" in draft
             assert ("To do before the start" in draft) == asks, tactic.slug
             given: dict[str, Any] = {}
             if asks:
@@ -219,7 +219,7 @@ def test_a_dated_campaign_shows_how_many_get_it_and_sends_it_to_them(anna, frien
     assert "of 3 would get it immediately" in forecast_page
     assert "not subscribed to the newsletter" in forecast_page
 
-    assert "is running." in told(anna, "action", campaign.pk, action="start")
+    assert "is running." in page_after_post(anna, "action", campaign.pk, action="start")
     carry_out()
 
     assert {message.to[0] for message in mail.outbox} == {"anna@example.org", "bert@example.org"}
@@ -241,13 +241,13 @@ def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
     anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, {"subject": "Hi", "text": "Hi"}))
 
     def state_after(action: str) -> str:
-        told(anna, "action", campaign.pk, action=action)
+        page_after_post(anna, "action", campaign.pk, action=action)
         campaign.refresh_from_db()
         return campaign.state
 
     assert state_after("pause") == "draft"
     assert state_after("start") == "running"
-    assert "Reload the page" in told(anna, "action", campaign.pk, action="resume")
+    assert "Reload the page" in page_after_post(anna, "action", campaign.pk, action="resume")
     assert state_after("pause") == "paused"
     assert state_after("resume") == "running"
     assert "The campaign ends permanently" in shown(anna, "stop", campaign.pk)
@@ -255,7 +255,7 @@ def test_a_campaign_is_paused_resumed_and_stopped(anna, friends):
     assert state_after("start") == "stopped"
     assert anna.client.get(address("action", campaign.pk)).status_code == 405
     # What was stopped stays as it was, and can be begun anew as a copy.
-    assert "Copy it instead" in told(
+    assert "Copy it instead" in page_after_post(
         anna, "edit", campaign.pk, **form_of(campaign, {"subject": "Other", "text": "Other"})
     )
     anna.send("campaigns_campaign_copy", campaign.pk)
@@ -270,8 +270,8 @@ def test_a_draft_can_be_discarded_and_a_started_campaign_cannot(anna, friends):
     anna.send("campaigns_campaign_action", begun.pk, action="start")
 
     assert "This cannot be undone" in shown(anna, "discard", draft.pk)
-    assert "was discarded" in told(anna, "discard", draft.pk)
-    assert "Stop it instead" in told(anna, "discard", begun.pk)
+    assert "was discarded" in page_after_post(anna, "discard", draft.pk)
+    assert "Stop it instead" in page_after_post(anna, "discard", begun.pk)
 
     assert list(Campaign.objects.all()) == [begun]
 
@@ -291,7 +291,9 @@ def test_a_message_is_previewed_for_any_customer_and_sent_to_oneself(anna, leads
     assert '<p class="mine">' not in found
     assert "No customer was found" in shown(anna, "preview", campaign.pk, q="nobody@example.org")
     bert = Customer.objects.get(customer_id="c2")
-    assert "was sent to anna@shop.example" in told(anna, "send_test", campaign.pk, step=1, customer=bert.pk)
+    assert "was sent to anna@shop.example" in page_after_post(
+        anna, "send_test", campaign.pk, step=1, customer=bert.pk
+    )
     [message] = mail.outbox
     assert (message.to, message.subject) == (["anna@shop.example"], "Test: For Bert")
     assert (
@@ -306,7 +308,7 @@ def test_an_audience_is_downloaded_in_full_and_then_as_changes(anna, friends):
         return b"".join(response).decode().splitlines()
 
     assert "Not downloaded yet" in shown(anna, "audience", friends.pk)
-    assert "Download all members first" in told(
+    assert "Download all members first" in page_after_post(
         anna, "audience_download", friends.pk, platform="google", changes=1
     )
     assert len(downloaded(platform="google")) == 1 + 2
@@ -346,5 +348,5 @@ def test_the_segments_page_links_to_its_campaigns(anna, leads):
     assert "Leads has no campaigns yet" in shown(anna, "segment", leads.pk)
     response = anna.client.get(address("add"), {"segment": leads.pk})
     assert response["Location"] == address("segment", leads.pk)
-    assert "no such tactic" in told(anna, "segment", leads.pk, tactic="none-such")
+    assert "no such tactic" in page_after_post(anna, "segment", leads.pk, tactic="none-such")
     assert not Step.objects.exists()

@@ -85,8 +85,10 @@ def cells(platform: str, *given: dict[str, str]) -> list[dict[str, str]]:
     assert not imported.refused
     everybody()
     file, _ = exported("everybody", platform)
-    told = dict(zip(Customer.objects.order_by("pk").values_list("customer_id", flat=True), file, strict=True))
-    return [told[row["customer_id"]] for row in rows]
+    exported_rows = dict(
+        zip(Customer.objects.order_by("pk").values_list("customer_id", flat=True), file, strict=True)
+    )
+    return [exported_rows[row["customer_id"]] for row in rows]
 
 
 def of_column(column: str, raw: str) -> dict[str, str]:
@@ -114,9 +116,9 @@ def test_meta_gets_what_its_own_code_would_send() -> None:
     for one in vectors("meta_email_single"):
         expected["EMAIL", one["raw"]] = one["sent"]
 
-    told = cells("meta", *(of_column(column, raw) for column, raw in expected))
+    exported_rows = cells("meta", *(of_column(column, raw) for column, raw in expected))
 
-    got = {key: row[key[0]] for key, row in zip(expected, told, strict=True)}
+    got = {key: row[key[0]] for key, row in zip(expected, exported_rows, strict=True)}
     assert got == expected
     assert len(got) > 25
 
@@ -133,15 +135,15 @@ def test_google_gets_its_published_examples() -> None:
     given = vectors("google_customer_match")
     published = [one for one in vectors("published") if one["reproduced"]]
 
-    told = cells(
+    exported_rows = cells(
         "google",
         *(of_column(one["column"], one["raw"]) for one in given),
         *({"email": one["raw"]} for one in published),
     )
 
-    for one, row in zip(given, told, strict=False):
+    for one, row in zip(given, exported_rows, strict=False):
         assert row[one["column"]] == (one["sha256"] or one["normalised"])
-    assert [row["Email"] for row in told[len(given) :]] == [one["sha256"] for one in published]
+    assert [row["Email"] for row in exported_rows[len(given) :]] == [one["sha256"] for one in published]
 
 
 ANNA = {
@@ -159,13 +161,13 @@ ANNA = {
 
 
 def test_a_customer_as_meta_gets_them() -> None:
-    [told] = cells("meta", ANNA)
+    [exported_rows] = cells("meta", ANNA)
 
     hashed = {
         "EMAIL": "anna@example.org", "PHONE": "491511234567", "FN": "anna", "LN": "obrienähm", "CT": "badhomburghöhe",
         "ZIP": "+cmd|calc", "COUNTRY": "de", "DOBY": "1990", "DOBM": "05", "DOBD": "07",
     }  # fmt: skip
-    assert told == {name: sha(text) for name, text in hashed.items()} | {
+    assert exported_rows == {name: sha(text) for name, text in hashed.items()} | {
         "ST": "",
         "GEN": "",
         "EXTERN_ID": "'=1+1",
@@ -206,9 +208,9 @@ def test_google_compares_addresses_of_gmail_without_dots_and_tags(raw, compared)
 def test_a_customer_as_google_gets_them_is_no_formula() -> None:
     numbers = ("+49 30 123456", "0049 30 123456", "(030) 123456")
 
-    told = cells("google", ANNA, *({"phone": number, "postcode": "10115"} for number in numbers))
+    exported_rows = cells("google", ANNA, *({"phone": number, "postcode": "10115"} for number in numbers))
 
-    assert told[0] == {
+    assert exported_rows[0] == {
         "Email": sha("anna@example.org"),
         "Phone": sha("+491511234567"),
         "First Name": sha("anna"),
@@ -217,8 +219,8 @@ def test_a_customer_as_google_gets_them_is_no_formula() -> None:
         "Zip": "'+cmd|calc",
     }
     # Of a number without its country nobody knows where to dial it.
-    assert [row["Phone"] for row in told[1:]] == [sha("+4930123456"), sha("+4930123456"), ""]
-    assert [row["Zip"] for row in told[1:]] == ["10115"] * 3
+    assert [row["Phone"] for row in exported_rows[1:]] == [sha("+4930123456"), sha("+4930123456"), ""]
+    assert [row["Zip"] for row in exported_rows[1:]] == ["10115"] * 3
 
 
 @pytest.mark.parametrize(
@@ -246,10 +248,10 @@ def test_only_customers_who_consent_are_exported() -> None:
     )
     everybody(first_seen={"ever": True})
 
-    told, _ = exported("everybody", "meta")
+    exported_rows, _ = exported("everybody", "meta")
 
     names = ("yes", "no", "left", "ads", "one", "noads", "odd")
-    assert set(emails(told, *names)) == {"yes", "ads", "one"}
+    assert set(emails(exported_rows, *names)) == {"yes", "ads", "one"}
 
 
 @pytest.fixture
@@ -259,8 +261,8 @@ def five() -> int:
         *(f"{name},{name}@example.org,,subscribed," for name in "abcd"), "e,e@example.org,,,", header=PEOPLE
     )
     everybody(**{"none": [{"attribute": {"name": "out", "exists": True}}]})
-    told, until = exported("everybody", "meta")
-    assert set(emails(told, *"abcde")) == set("abcd")
+    exported_rows, until = exported("everybody", "meta")
+    assert set(emails(exported_rows, *"abcde")) == set("abcd")
     return until
 
 
@@ -277,13 +279,13 @@ def test_changes_contain_additions_and_removals(five: int) -> None:
     put("g", email="g@example.org")
     refresh_all()
 
-    told, until = exported("everybody", "meta", "--since", five)
+    exported_rows, until = exported("everybody", "meta", "--since", five)
 
     expected = {"a": "remove", "b": "remove", "c": "remove", "e": "add", "f": "add"}
-    assert emails(told, *"abcdefg") == expected
+    assert emails(exported_rows, *"abcdefg") == expected
     assert until > five
     # Asked again, the same; whatever has been asked before.
-    assert exported("everybody", "meta", "--since", five) == (told, until)
+    assert exported("everybody", "meta", "--since", five) == (exported_rows, until)
     for only in ("add", "remove"):
         part, _ = exported("everybody", "meta", "--since", five, "--only", only)
         assert "operation" not in part[0]
@@ -297,14 +299,14 @@ def test_a_change_of_consent_alone_is_exported_until_the_next_change(five: int) 
     put("d", newsletter="unsubscribed")
     refresh_all()
 
-    told, until = exported("everybody", "meta", "--since", five)
-    assert (emails(told, "d"), until) == ({"d": "remove"}, five)
-    assert exported("everybody", "meta", "--since", five) == (told, five)
+    exported_rows, until = exported("everybody", "meta", "--since", five)
+    assert (emails(exported_rows, "d"), until) == ({"d": "remove"}, five)
+    assert exported("everybody", "meta", "--since", five) == (exported_rows, five)
 
     put("h", email="h@example.org", newsletter="subscribed")
     refresh_all()
-    told, until = exported("everybody", "meta", "--since", five)
-    assert emails(told, "d", "h") == {"d": "remove", "h": "add"}
+    exported_rows, until = exported("everybody", "meta", "--since", five)
+    assert emails(exported_rows, "d", "h") == {"d": "remove", "h": "add"}
     assert exported("everybody", "meta", "--since", until)[0] == []
 
 
@@ -324,9 +326,9 @@ def test_without_an_earlier_full_file_the_members_of_that_time_count_as_exported
     put("c", email="c@example.org", newsletter="subscribed")
     refresh_all()
 
-    told, _ = exported("everybody", "google", "--since", since)
+    exported_rows, _ = exported("everybody", "google", "--since", since)
 
-    found = {row["Email"]: row["operation"] for row in told}
+    found = {row["Email"]: row["operation"] for row in exported_rows}
     assert found == {sha("a@example.org"): "remove", sha("c@example.org"): "add"}
 
 
@@ -336,9 +338,9 @@ def test_erased_customers_are_in_no_later_file(five: int) -> None:
     personal_data.erase_customer(customer, datetime.now(UTC))
     refresh_all()
 
-    told, _ = exported("everybody", "meta", "--since", five)
+    exported_rows, _ = exported("everybody", "meta", "--since", five)
 
-    assert told == []
+    assert exported_rows == []
     assert AudienceMember.objects.count() == 3
 
 

@@ -120,7 +120,7 @@ def wrong(text: str = "x", **said: Any) -> list[str]:
 
 
 def test_a_message_knows_the_customer_and_the_shop(anna: Customer, nobody: Customer) -> None:
-    told = {
+    cases = {
         "{{ first_name }} {{ customer.first_name|upper }}, {{ name }}": "Anna ANNA, Anna Müller",
         "{{ attributes.tier|title }} {{ attributes.shoe|default:'?' }}": "Gold ?",
         "{{ birth_date|date }}, {{ birth_date|date:'Y' }}": "17 May 1990, 1990",
@@ -136,7 +136,7 @@ def test_a_message_knows_the_customer_and_the_shop(anna: Customer, nobody: Custo
         "{% if order_count > 0 and not city %}{% with n=first_name %}{{ n }}{% endwith %}{% endif %}": "Anna",
         "{% comment %}x{% endcomment %}{{ city|default:first_name }}": "Anna",
     }  # fmt: skip
-    for text, expected in told.items():
+    for text, expected in cases.items():
         assert said_to(anna, text) == expected, text
     assert said_to(nobody, "Hi {{ first_name|default:'there' }}, {{ order_count }} {{ total_spent }}") == (
         "Hi there, 0 0.00"
@@ -255,8 +255,8 @@ def test_every_tag_filter_and_variable_is_documented() -> None:
     for name, meaning in (*FILTERS.items(), *TAGS.items()):
         assert f"| `{name}` | {meaning} |" in page
     for name, known in VARIABLES.items():
-        told = known if isinstance(known, str) else known.help
-        assert f"| `{name}` | {told}" in page or f"`{name}` {told}" in page, name
+        help_text = known if isinstance(known, str) else known.help
+        assert f"| `{name}` | {help_text}" in page or f"`{name}` {help_text}" in page, name
         for part, meaning in getattr(known, "parts", {}).items():
             assert f"`{part}` {meaning}" in page, part
 

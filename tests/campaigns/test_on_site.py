@@ -77,7 +77,9 @@ def campaign() -> Campaign:
     return made
 
 
-def told(campaign: Campaign, visitor: str, title: str, ago: timedelta = HOUR, **fields: Any) -> Delivery:
+def message_to(
+    campaign: Campaign, visitor: str, title: str, ago: timedelta = HOUR, **fields: Any
+) -> Delivery:
     """A message that the channel has sent."""
     delivery = sent_messages.sent(campaign, visitor, NOW - ago, **fields)
     OnSite().send(delivery, OutgoingMessage(title, "Leave us your address.", "", f"{PAGE}/join"))
@@ -88,8 +90,8 @@ def told(campaign: Campaign, visitor: str, title: str, ago: timedelta = HOUR, **
 def test_a_visitor_sees_only_their_own_messages(
     campaign: Campaign, fetch: Callable[[str], Any], titles: Ask, client: Client
 ) -> None:
-    message = told(campaign, "a1", "Ten percent")
-    told(campaign, "c1", "Welcome back")
+    message = message_to(campaign, "a1", "Ten percent")
+    message_to(campaign, "c1", "Welcome back")
 
     [shown] = fetch("a1")
     assert shown | {"url": ""} == {
@@ -109,7 +111,7 @@ def test_a_visitor_sees_only_their_own_messages(
 def test_a_message_counts_as_shown_when_a_page_fetched_it_first(
     campaign: Campaign, titles: Ask, django_assert_max_num_queries: Any
 ) -> None:
-    message = told(campaign, "a1", "Ten percent")
+    message = message_to(campaign, "a1", "Ten percent")
 
     assert titles("a1") == ["Ten percent"]
     message.refresh_from_db()
@@ -123,12 +125,12 @@ def test_a_message_counts_as_shown_when_a_page_fetched_it_first(
 
 def test_the_latest_three_that_are_due_are_shown(campaign: Campaign, titles: Ask) -> None:
     for hours in range(1, 6):
-        told(campaign, "a1", f"{hours} hours ago", hours * HOUR)
-    told(campaign, "a1", "to come", -HOUR)
-    told(campaign, "a1", "planned", 10 * HOUR, state="planned", sent_at=None)
+        message_to(campaign, "a1", f"{hours} hours ago", hours * HOUR)
+    message_to(campaign, "a1", "to come", -HOUR)
+    message_to(campaign, "a1", "planned", 10 * HOUR, state="planned", sent_at=None)
     mail = sent_messages.campaign("Mail")
-    told(mail, "a1", "by mail")
-    told(campaign, "a2", "31 days ago", timedelta(days=31))
+    message_to(mail, "a1", "by mail")
+    message_to(campaign, "a2", "31 days ago", timedelta(days=31))
 
     assert titles("a1") == ["1 hours ago", "2 hours ago", "3 hours ago"]
     assert titles("a2") == []
@@ -137,9 +139,9 @@ def test_the_latest_three_that_are_due_are_shown(campaign: Campaign, titles: Ask
 def test_a_closed_message_is_shown_no_more(
     campaign: Campaign, titles: Ask, close: Callable[[str, object], None]
 ) -> None:
-    message, other = told(campaign, "a1", "Ten percent"), told(campaign, "a2", "Twenty percent")
+    message, other = message_to(campaign, "a1", "Ten percent"), message_to(campaign, "a2", "Twenty percent")
 
-    # Of somebody else's, or one there is none of, nothing is told and nothing happens.
+    # Messages of others, and those that do not exist, are not revealed and not changed.
     close("a1", other.token)
     close("a1", "00000000-0000-4000-8000-000000000000")
     close("nobody", message.token)
@@ -157,7 +159,7 @@ def test_a_message_with_missing_values_is_no_longer_shown(campaign: Campaign, ti
     def alter(**fields: Any) -> None:
         Campaign.objects.filter(pk=campaign.pk).update(**fields)
 
-    told(campaign, "a1", "Your cart")
+    message_to(campaign, "a1", "Your cart")
     for state, shown in (("paused", []), ("stopped", []), ("running", ["Your cart"])):
         alter(state=state)
         assert titles("a1") == shown
@@ -168,13 +170,13 @@ def test_a_message_with_missing_values_is_no_longer_shown(campaign: Campaign, ti
     assert titles("a1") == ["Your cart"]
     alter(exit_when_not_member=False, trigger=Campaign.Trigger.ENTERS, ends_with_order=True)
     assert titles("a1") == ["Your cart"]
-    told(campaign, "a3", "Your cart")
+    message_to(campaign, "a3", "Your cart")
     shop.orders(f"o1,c1,{NOW.isoformat()},5")
     assert titles("a3") == []
 
 
 def test_only_browser_keys_are_accepted(campaign: Campaign, client: Client) -> None:
-    message = told(campaign, "a1", "Ten percent")
+    message = message_to(campaign, "a1", "Ten percent")
     other = shop.command("create_key", "other", "--scopes", "segments:read").split()[-1]
 
     for refused in (client.get(address("a1")), client.post(address("a1", f"{message.token}/dismiss/"))):
@@ -194,7 +196,7 @@ def test_scripts_of_the_shops_pages_may_fetch_and_close(
     campaign: Campaign, key: str, client: Client, settings: Any
 ) -> None:
     settings.CORS_ALLOWED_ORIGINS = [PAGE]
-    dismissal = address("a1", f"{told(campaign, 'a1', 'Ten percent').token}/dismiss/")
+    dismissal = address("a1", f"{message_to(campaign, 'a1', 'Ten percent').token}/dismiss/")
 
     for origin, allowed in ((PAGE, PAGE), ("https://evil.example", None)):
         fetched = client.get(address("a1"), {"key": key}, headers={"Origin": origin})

@@ -102,8 +102,8 @@ def plant(number: int, planted: str, browser: str, trusted: str) -> None:
         tracking_messages.identify(anonymous=visitor, at=at, **traits),
         tracking_messages.track("Product Viewed", anonymous=visitor, at=at, **product),
     )
-    told: dict[str, Any] = {"email": f"victim-{number}@example.org", "newsletter": True}
-    tracking_messages.send(trusted, tracking_messages.identify(anonymous=visitor, at=at, **told))
+    traits: dict[str, Any] = {"email": f"victim-{number}@example.org", "newsletter": True}
+    tracking_messages.send(trusted, tracking_messages.identify(anonymous=visitor, at=at, **traits))
 
 
 def test_values_from_a_browser_become_no_link_in_a_message(
@@ -174,8 +174,8 @@ def test_ordinary_names_and_texts_are_unchanged() -> None:
 # -- Where our own links lead
 
 
-def go(told: list[str], client: Client, salt: str = "campaigns.click") -> Any:
-    return client.get(f"/go/{Signer(salt=salt).sign_object(told)}")
+def go(signed_value: list[str], client: Client, salt: str = "campaigns.click") -> Any:
+    return client.get(f"/go/{Signer(salt=salt).sign_object(signed_value)}")
 
 
 @pytest.fixture

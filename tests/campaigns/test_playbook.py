@@ -63,7 +63,7 @@ def test_every_tactic_is_complete() -> None:
         needs_codes = any("{{ coupon }}" in step.text for step in tactic.steps)
         assert needs_codes == any("codes" in need for need in tactic.needs), tactic.slug
         asked = rendering.answer_names([Step(**vars(step)) for step in tactic.steps])
-        assert sorted(asked) == sorted(question.name for question in tactic.asks), tactic.slug
+        assert sorted(asked) == sorted(question.name for question in tactic.questions), tactic.slug
         is_email = tactic.channel == Email.key
         assert (tactic.campaign["quiet_from"] is not None) == is_email, tactic.slug
         for number, step in enumerate(tactic.steps, start=1):
@@ -104,11 +104,9 @@ def test_every_message_reads_well_for_every_kind_of_customer() -> None:
         name="x", segment=shop.segment("all", {"known": {"is": True}}), pool=pool
     )
     campaign.answers = {
-        question.name: f"https://club.example/{question.name}"
-        if question.is_address
-        else f"Our {question.name}."
+        question.name: f"https://club.example/{question.name}" if question.is_url else f"Our {question.name}."
         for tactic in TACTICS.values()
-        for question in tactic.asks
+        for question in tactic.questions
     }
 
     for tactic in TACTICS.values():

@@ -87,7 +87,7 @@ def test_new_products_were_first_sold_or_named_by_the_shop_within_30_days() -> N
     products.learn_products(NOON)
     assert new_for("c2") == ["fresh", "planted"]
     assert new_for("c1") == []  # they have all of it
-    sell("fresh", NOON - days(100))  # told late
+    sell("fresh", NOON - days(100))  # recorded late
     products.learn_products(NOON)
     assert new_for("c2") == ["planted"]
 

@@ -35,14 +35,16 @@ def anna() -> None:
 
 
 def test_an_export_contains_messages_journeys_and_coupons(anna: None) -> None:
-    told = json.loads(shop.command("export_customer", "anna"))["campaigns"]
+    exported = json.loads(shop.command("export_customer", "anna"))["campaigns"]
 
     at = "2026-03-15T12:00:00+00:00"
-    assert told["audiences"] == [{"segment": "everybody", "platform": "meta", "is_included": True}]
-    assert told["coupons"] == [{"campaign": "Welcome", "code": "X-anna", "given_at": at, "redeemed_at": None}]
-    [journey] = told["journeys"]
+    assert exported["audiences"] == [{"segment": "everybody", "platform": "meta", "is_included": True}]
+    assert exported["coupons"] == [
+        {"campaign": "Welcome", "code": "X-anna", "given_at": at, "redeemed_at": None}
+    ]
+    [journey] = exported["journeys"]
     assert (journey["campaign"], journey["began_at"], journey["state"]) == ("Welcome", at, "active")
-    [message] = told["messages"]
+    [message] = exported["messages"]
     assert (message["step"], message["channel"], message["sent_at"], message["clicks"]) == (1, "email", at, 2)
     assert message["content"] == {"title": "Hi anna"}
 

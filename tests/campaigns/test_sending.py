@@ -377,12 +377,12 @@ def test_a_later_bounce_event_of_the_provider_suppresses_the_address(
     kind: str, reject_reason: str | None, expected: tuple[str, str] | None
 ) -> None:
     subscribers("anna")
-    told = SimpleNamespace(
+    event = SimpleNamespace(
         event_type=kind, reject_reason=reject_reason, recipient="Anna@example.org", timestamp=NOON,
         mta_response="smtp; 550 gone", description="",
     )  # fmt: skip
 
-    bounces.handle_tracking_event(sender=None, event=told, esp_name="Postmark")
+    bounces.handle_tracking_event(sender=None, event=event, esp_name="Postmark")
 
     found = Suppression.objects.first()
     newsletter = Customer.objects.get().newsletter

@@ -152,7 +152,7 @@ def test_when_it_is_quiet_and_until_when(zone: ZoneInfo, begin: time, end: time,
 
 
 @pytest.mark.parametrize(
-    ("told", "country", "zone"),
+    ("name", "country", "zone"),
     [
         ("", "DE", "Europe/Berlin"),
         ("", "germany", "Europe/Berlin"),
@@ -165,9 +165,9 @@ def test_when_it_is_quiet_and_until_when(zone: ZoneInfo, begin: time, end: time,
     ],
 )
 def test_the_time_zone_is_the_customers_or_the_only_one_of_their_country(
-    told: str, country: str, zone: str
+    name: str, country: str, zone: str
 ) -> None:
-    assert quiet_hours.customer_time_zone([None, told], country, NOON, ZoneInfo("UTC")).key == zone
+    assert quiet_hours.customer_time_zone([None, name], country, NOON, ZoneInfo("UTC")).key == zone
 
 
 # -- Counted by address
