@@ -102,8 +102,8 @@ def plant(number: int, planted: str, browser: str, trusted: str) -> None:
         tracking_messages.identify(anonymous=visitor, at=at, **traits),
         tracking_messages.track("Product Viewed", anonymous=visitor, at=at, **product),
     )
-    traits: dict[str, Any] = {"email": f"victim-{number}@example.org", "newsletter": True}
-    tracking_messages.send(trusted, tracking_messages.identify(anonymous=visitor, at=at, **traits))
+    victim_traits: dict[str, Any] = {"email": f"victim-{number}@example.org", "newsletter": True}
+    tracking_messages.send(trusted, tracking_messages.identify(anonymous=visitor, at=at, **victim_traits))
 
 
 def test_values_from_a_browser_become_no_link_in_a_message(
