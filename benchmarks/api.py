@@ -2,11 +2,11 @@
 
 Gunicorn with two workers serves two clients, which keep their connections open and send each kind of request in turn,
 so that other load on the machine affects all kinds alike. Then all members of the largest segment are streamed, and
-the memory of the server's processes is measured.
+the memory of the server's processes is measured. The processor time is measured without a server
+(`api_processor_time`): `live_own_ms` and its like are milliseconds beyond those of the minimal view.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
@@ -20,77 +20,18 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+import api_processor_time
 import harness
 import psutil
+from api_requests import ApiRequest, endless_requests, prepare
 from moving_shop import make_shop
 
-from core.api import keys
-from customers.models import Customer, Identity
-from segments.models import Segment
-from segments.refresh.engine import refresh_all
 from segments_project.server.bundled_servers import free_port, redis_server, signal_on_parent_death
 
 CUSTOMERS = 100_000
 CLIENTS, ROUNDS, REQUESTS_A_ROUND = 2, 6, 50
-CUSTOMERS_A_LOOKUP = 100
 WARM_UP_REQUESTS = 20
 STREAMED_MEMBERS = 300_000
-
-ApiRequest = tuple[str, str, bytes | None]
-"""Method, address and body of a request."""
-
-
-# -- What is asked
-
-
-def prepare() -> dict[str, Any]:
-    """Refresh the segments and make them public. Return what the clients need to know."""
-    refresh_all()
-    Segment.objects.update(is_public=True)
-    _, reader = keys.create_key("benchmark", ["segments:read", "members:read"])
-    _, public = keys.create_key("shop's pages", ["visitors:read"])
-    chance = random.Random(1)
-    newest = Customer.objects.order_by("-pk").values_list("pk", flat=True)[0]
-    drawn = sorted({chance.randrange(1, newest + 1) for _ in range(20_000)})
-    there = Customer.objects.existing().filter(pk__in=drawn[:5_000])
-    browsers = Identity.objects.filter(kind=Identity.Kind.ANONYMOUS_ID, customer__in=drawn)
-    largest = Segment.objects.order_by("-size")[0]
-    return {
-        "reader": reader,
-        "public": public,
-        "keys": list(there.values_list("pk", flat=True)),
-        "ids": list(there.values_list("customer_id", flat=True)),
-        "browsers": list(browsers.values_list("value", flat=True)[:2_000]),
-        "segments": list(Segment.objects.values_list("slug", flat=True)),
-        "largest": largest.slug,
-        "size": largest.size,
-    }
-
-
-def endless_requests(shop: dict[str, Any], chance: random.Random) -> dict[str, Iterator[ApiRequest]]:
-    """Return an endless iterator of requests for each name; each request is about another customer."""
-
-    def bare() -> Iterator[ApiRequest]:
-        while True:
-            yield "GET", f"/bare/{chance.choice(shop['keys'])}/", None
-
-    def live() -> Iterator[ApiRequest]:
-        while True:
-            yield "GET", f"/api/v1/visitors/{chance.choice(shop['browsers'])}/segments/", None
-
-    def page() -> Iterator[ApiRequest]:
-        while True:
-            yield "GET", f"/api/v1/segments/{chance.choice(shop['segments'])}/members/?page_size=100", None
-
-    def membership() -> Iterator[ApiRequest]:
-        while True:
-            asked = {
-                "customers": chance.sample(shop["ids"], CUSTOMERS_A_LOOKUP),
-                "segments": shop["segments"][:16],
-            }
-            yield "POST", "/api/v1/segments/membership/", json.dumps(asked).encode()
-
-    return {"bare": bare(), "live": live(), "page": page(), "membership": membership()}
 
 
 # -- The clients and the server
@@ -100,28 +41,27 @@ def run_client(port: int, shop: dict[str, Any], number: int, results: Any) -> No
     """Send each kind of request in turn over one connection, and report the seconds of each by name."""
     server = HTTPConnection("127.0.0.1", port)
     everything = endless_requests(shop, random.Random(number))
+    del everything["plain"]  # the server has all middleware
     taken: dict[str, list[float]] = {name: [] for name in everything}
-    for name, asked in everything.items():
+    for asked in everything.values():
         for _ in range(WARM_UP_REQUESTS):
-            time_request(server, shop, name, next(asked))
+            time_request(server, next(asked))
     for _ in range(ROUNDS):
         for name, asked in everything.items():
-            taken[name] += [time_request(server, shop, name, next(asked)) for _ in range(REQUESTS_A_ROUND)]
+            taken[name] += [time_request(server, next(asked)) for _ in range(REQUESTS_A_ROUND)]
     results.put(taken)
 
 
-def time_request(server: HTTPConnection, shop: dict[str, Any], name: str, asked: ApiRequest) -> float:
+def time_request(server: HTTPConnection, asked: ApiRequest) -> float:
     """Send a request. Return the seconds until the whole response has arrived."""
-    method, address, body = asked
-    key = shop["public"] if name == "live" else shop["reader"]
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    headers = {"Authorization": f"Bearer {asked.key}", "Content-Type": "application/json"}
     started = time.perf_counter()
-    server.request(method, address, body, headers)
+    server.request(asked.method, asked.address, asked.body, headers)
     response = server.getresponse()
     content = response.read()
     seconds = time.perf_counter() - started
     if response.status != 200:
-        raise SystemExit(f"{method} {address} answered {response.status}: {content[:300]!r}")
+        raise SystemExit(f"{asked.method} {asked.address} answered {response.status}: {content[:300]!r}")
     return seconds
 
 
@@ -134,7 +74,7 @@ def running_server(url: str) -> Iterator[tuple[int, psutil.Process]]:
         [sys.executable, "-m", *command.split()],
         env={
             **os.environ,
-            "DATABASE_URL": url,
+            harness.PART_VARIABLE: url,
             "PYTHONPATH": f"{harness.ROOT}{os.pathsep}{Path(__file__).parent}",
         },
         cwd=harness.ROOT,
@@ -216,6 +156,12 @@ def memory_bytes(web: psutil.Process) -> int:
     return max(int(one.memory_info().rss) for one in web.children())
 
 
+def prepare_and_measure() -> dict[str, Any]:
+    """Return what the clients need to know, and the processor time of requests in this process."""
+    shop = prepare()
+    return {"shop": shop, "figures": api_processor_time.measure(shop)}
+
+
 def main() -> None:
     """Start the servers and the parts, each in its own process, or run as a part."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -226,13 +172,14 @@ def main() -> None:
     parser.add_argument("--run", choices=["make", "prepare"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if harness.is_part():
-        harness.print_result(make_shop(options.customers) if options.run == "make" else prepare())
+        harness.print_result(make_shop(options.customers) if options.run == "make" else prepare_and_measure())
         return
     os.environ["API_RATES"] = "reading=0,writing=0,costly=0,visitors=0"
     with harness.database("postgresql", options.folder) as url, redis_server() as redis:
         os.environ["REDIS_URL"] = redis.url
         made = harness.run_part(url, "--run", "make", "--customers", str(options.customers))
-        shop = harness.run_part(url, "--run", "prepare")
+        prepared = harness.run_part(url, "--run", "prepare")
+        shop = prepared["shop"]
         with running_server(url) as (port, web):
             figures = measure_requests(port, shop)
             stream = measure_stream(port, web, shop)
@@ -242,6 +189,7 @@ def main() -> None:
             "benchmark": "api",
             **counts,
             "live_vs_bare": round(figures["live"]["median_ms"] / figures["bare"]["median_ms"], 2),
+            **prepared["figures"],
             **figures,
             "stream": stream,
         }
