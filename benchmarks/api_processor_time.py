@@ -49,9 +49,9 @@ def _measure_round(everything: dict[str, Iterator[ApiRequest]]) -> dict[str, flo
 def _processor_ms(name: str, request: ApiRequest) -> float:
     handler = without_middleware if name == "plain" else application
     environ = _environ(request)
-    begun = time.process_time()
+    started = time.process_time()
     status, content = _respond(handler, environ)
-    taken = 1000 * (time.process_time() - begun)
+    taken = 1000 * (time.process_time() - started)
     if not status.startswith("200"):
         raise SystemExit(f"{request.method} {request.address} answered {status}: {content[:300]!r}")
     return taken

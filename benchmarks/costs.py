@@ -13,26 +13,29 @@ from core.db import execution
 
 
 @dataclass(frozen=True)
-class ProcessorTime:
-    """Processor seconds of this process and of the processes of PostgreSQL."""
+class Cost:
+    """Seconds by the clock, and processor seconds of this process and of the processes of PostgreSQL."""
 
+    seconds: float = 0
     python: float = 0
     postgresql: float = 0
 
     @property
-    def total(self) -> float:
+    def processor(self) -> float:
         return self.python + self.postgresql
 
-    def __add__(self, other: "ProcessorTime") -> "ProcessorTime":
-        return ProcessorTime(self.python + other.python, self.postgresql + other.postgresql)
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(
+            self.seconds + other.seconds, self.python + other.python, self.postgresql + other.postgresql
+        )
 
 
-def processor_time(act: Callable[[], Any]) -> ProcessorTime:
-    """Return the processor time of a call. That of PostgreSQL is counted in hundredths of a second."""
-    python, postgresql = time.process_time(), postgresql_processor_s()
+def cost_of(act: Callable[[], Any]) -> Cost:
+    """Call a function. The processor time of PostgreSQL is counted in hundredths of a second."""
+    started = time.perf_counter(), time.process_time(), postgresql_processor_s()
     act()
-    python, after = time.process_time() - python, postgresql_processor_s()
-    return ProcessorTime(python, after - postgresql)
+    ended = time.perf_counter(), time.process_time(), postgresql_processor_s()
+    return Cost(*(after - before for before, after in zip(started, ended, strict=True)))
 
 
 def postgresql_processor_s() -> float:

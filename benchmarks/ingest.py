@@ -1,202 +1,194 @@
-"""Measure tracking: how fast messages are acknowledged, and how fast a backlog is processed.
+"""Measure tracking: how fast messages are acknowledged, and what it costs to process a backlog.
 
-Four client processes post batches of 100 messages to gunicorn with two workers. The messages wait in the inbox, because
-no worker runs. Then one worker processes them, facts included. This is compared with bare multi-row inserts of the same
-rows of `customers_event` into a table with the same columns and indexes, in the same database.
+Four client processes post batches of 100 messages to gunicorn with two workers, in turn with the same bodies to a bare
+view (`bare_inbox`): `accept_vs_bare` says how many times as long the product takes. The messages wait in the inbox,
+because no worker runs. Then one process drains them, facts included, in five parts. The processor time of an event, of
+Python and PostgreSQL, is compared with that of `COPY` of the same rows of `customers_event` into a table with the same
+columns and indexes (`drain_vs_copy`), and the seconds with those of multi-row inserts (`ratio`). To compare two
+checkouts, divide their `drain_us`.
+
+With `--latency-ms`, only this is measured: one or several drains whose statements each take that much longer, as with a
+database on another machine.
 """
 
 import argparse
-import base64
-import json
-import multiprocessing
 import os
-import random
-import subprocess
-import sys
 import time
-from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
+from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
+import bare_inbox
+import costs
 import harness
 from django.db import connection
+from drain import MAX_DRAINS, Figures, make_source, measure_distant_drains, measure_drain
+from tracking_traffic import EVENTS_A_REQUEST, cut, make_requests, running_server, time_clients
 
 from core.db import execution
-from customers.models import Batch, Event, Facts, Source
-from customers.tracking import inbox, sources
-from segments_project.server.bundled_servers import free_port, redis_server, signal_on_parent_death
+from segments_project.server.bundled_servers import redis_server
 
-EVENTS, CLIENTS, EVENTS_A_REQUEST, RUNS = 200_000, 4, 100, 3
+EVENTS, CLIENTS, RUNS = 200_000, 4, 3
+ROUNDS, COPIES = 5, 3
 INSERT_BATCH_SIZE = 1_000
-EVENT_NAMES = ("Page Viewed", "Product Viewed", "Product Viewed", "Product Added", "Search")
-STARTS_AT = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-# -- What is sent
-
-
-def make_requests(client: int, count: int) -> list[bytes]:
-    """Return request bodies like those of a web shop: ten events per visit, two percent of them by known customers."""
-    chance = random.Random(client)
-    batches = []
-    for start in range(0, count, EVENTS_A_REQUEST):
-        batch = [
-            make_message(chance, client, number)
-            for number in range(start, min(start + EVENTS_A_REQUEST, count))
-        ]
-        batches.append(json.dumps({"batch": batch}).encode())
-    return batches
-
-
-def make_message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
-    visit = number // 10
-    product = chance.randrange(2_000)
-    ids = {"anonymousId": f"{client:08x}-0000-4000-8000-{visit:012x}"}
-    if visit % 50 == 0:
-        ids["userId"] = f"customer-{client}-{visit}"
-    return {
-        "type": "track",
-        "messageId": f"{chance.getrandbits(128):032x}",
-        "event": EVENT_NAMES[number % len(EVENT_NAMES)],
-        "timestamp": (STARTS_AT + timedelta(seconds=10 * number + client)).isoformat(),
-        "properties": {
-            "product_id": f"p{product}",
-            "sku": f"SKU-{product}",
-            "name": f"Product number {product}",
-            "category": f"Category {product % 30}",
-            "price": product / 4,
-            "quantity": 1,
-        },
-        "context": {"library": {"name": "benchmark", "version": "1"}, "locale": "en-GB"},
-        **ids,
-    }
-
-
-# -- The clients and the server
-
-
-def run_client(port: int, key: str, batches: list[bytes]) -> None:
-    """Send requests one after another over one connection."""
-    headers = {
-        "Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode(),
-        "Content-Type": "application/json",
-    }
-    server = HTTPConnection("127.0.0.1", port)
-    for body in batches:
-        server.request("POST", "/v1/batch", body, headers)
-        response = server.getresponse()
-        if response.read() != b'{"success": true}':
-            raise SystemExit(f"answered {response.status}")
-
-
-def measure_endpoint(count: int) -> dict[str, float]:
-    """Fill the inbox through the endpoint. Return events per second."""
-    harness.migrate()
-    _, key = sources.create_source(Source(name="Shop", kind="server", messages_a_minute=100_000_000))
+def measure_endpoint(options: argparse.Namespace) -> Figures:
+    """Send the same requests to the product, which fills the inbox, and to the bare view, in turns."""
+    _, key = make_source()
+    bare_inbox.create_table()
     connection.close()
-    port = free_port()
-    command = "gunicorn --config python:segments_project.server.gunicorn_config"
-    command += f" --bind 127.0.0.1:{port} segments_project.wsgi"
-    web = subprocess.Popen(
-        [sys.executable, "-m", *command.split()],
-        cwd=harness.ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        preexec_fn=signal_on_parent_death(15),
-    )
-    try:
-        wait_for_server(port)
-        sent = [make_requests(client, count // CLIENTS) for client in range(CLIENTS)]
-        clients = [multiprocessing.Process(target=run_client, args=(port, key, one)) for one in sent]
-        started = time.perf_counter()
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
-        seconds = time.perf_counter() - started
-    finally:
-        web.terminate()
-        web.wait()
-    if any(client.exitcode for client in clients):
-        raise SystemExit("a client failed")
-    return {"events_per_s": count / seconds}
+    product_s = bare_s = 0.0
+    with running_server("segments_project.wsgi") as product, running_server("bare_inbox") as bare:
+        for requests in _rounds(options.events):
+            product_s += time_clients(product, key, requests)
+            bare_s += time_clients(bare, key, requests)
+    return {
+        "events_per_s": options.events / product_s,
+        "bare_events_per_s": options.events / bare_s,
+        "accept_vs_bare": product_s / bare_s,
+    }
 
 
-def wait_for_server(port: int) -> None:
-    """Wait until both workers have responded, so that none is still starting."""
-    until, answered = time.monotonic() + 60, 0
-    while answered < 20:
-        try:
-            server = HTTPConnection("127.0.0.1", port)
-            server.request("OPTIONS", "/v1/batch")
-            answered += server.getresponse().status == 204
-        except OSError:
-            time.sleep(0.1)
-        if time.monotonic() > until:
-            raise SystemExit("the server does not respond")
+def _rounds(events: int) -> list[list[list[bytes]]]:
+    """Return the requests of each client in each round."""
+    numbers = range(events // CLIENTS)
+    requests_a_round = -(-len(numbers) // (ROUNDS * EVENTS_A_REQUEST))
+    return [
+        [make_requests(client, part) for client in range(CLIENTS)]
+        for part in cut(numbers, requests_a_round * EVENTS_A_REQUEST)
+    ]
 
 
-# -- The drain, and what it is held against
+# -- What the drain is held against
 
 
-def measure_processing(count: int) -> dict[str, float]:
-    """Process the inbox, facts included. Return the seconds."""
-    if sum(Batch.objects.values_list("size", flat=True)) != count:
-        raise SystemExit("the inbox does not hold what was sent")
-    started = time.perf_counter()
-    inbox.drain()
-    seconds = time.perf_counter() - started
-    if Event.objects.count() != count or sum(Facts.objects.values_list("event_count", flat=True)) != count:
-        raise SystemExit("not every event is there once")
-    return {"seconds": seconds}
+def measure_copy(options: argparse.Namespace) -> Figures:
+    """Copy the same rows, in the same order, into a table with the same indexes, and once more with its foreign key."""
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY (SELECT * FROM customers_event ORDER BY id) TO STDOUT (FORMAT binary)") as rows,
+    ):
+        blocks = [bytes(block) for block in rows]
+    _make_bare_table(with_foreign_key=False)
+    alone = _copy_us(blocks, options.events)
+    _make_bare_table(with_foreign_key=True)
+    return {"copy_us": alone, "copy_with_foreign_key_us": _copy_us(blocks, options.events)}
 
 
-def measure_bare_inserts(count: int) -> dict[str, float]:
+def _copy_us(blocks: Sequence[bytes], events: int) -> float:
+    """Return the processor time of a row, in microseconds."""
+    total = costs.Cost()
+    for _ in range(COPIES):
+        execution.execute("TRUNCATE bare")
+        total += costs.cost_of(lambda: _copy_rows(blocks))
+    return 1e6 * total.processor / COPIES / events
+
+
+def _copy_rows(blocks: Sequence[bytes]) -> None:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY bare FROM STDIN (FORMAT binary)") as copy,
+    ):
+        for block in blocks:
+            copy.write(block)
+
+
+def measure_bare_inserts(options: argparse.Namespace) -> Figures:
     """Insert the same rows, a thousand per statement and transaction. Return the seconds."""
     rows = execution.fetch_all("SELECT * FROM customers_event ORDER BY id")
     columns = len(rows[0])
     place = "(" + ", ".join(["%s"] * columns) + ")"
-    execution.execute("DROP TABLE IF EXISTS bare")
-    execution.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
-    execution.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
+    _make_bare_table(with_foreign_key=True)
     started = time.perf_counter()
     for start in range(0, len(rows), INSERT_BATCH_SIZE):
         part = rows[start : start + INSERT_BATCH_SIZE]
         values = ", ".join([place] * len(part))
         execution.execute(f"INSERT INTO bare VALUES {values}", [cell for row in part for cell in row])
-    return {"seconds": time.perf_counter() - started}
+    return {"bare_s": time.perf_counter() - started}
 
 
-PARTS = {"accepted": measure_endpoint, "drained": measure_processing, "inserted": measure_bare_inserts}
+def _make_bare_table(*, with_foreign_key: bool) -> None:
+    execution.execute("DROP TABLE IF EXISTS bare")
+    execution.execute("CREATE TABLE bare (LIKE customers_event INCLUDING ALL)")
+    if with_foreign_key:
+        execution.execute("ALTER TABLE bare ADD FOREIGN KEY (customer_id) REFERENCES customers_customer (id)")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Figures]] = {
+    "accepted": measure_endpoint,
+    "drained": measure_drain,
+    "copied": measure_copy,
+    "inserted": measure_bare_inserts,
+}
+DISTANT_PARTS = {"distant": measure_distant_drains}
+
+
+# -- Running the parts
+
+
+def run(options: argparse.Namespace) -> Figures:
+    """Run all parts on a new database. Return their figures and the ratios between them."""
+    arguments = ["--events", str(options.events), "--drains", str(options.drains)]
+    if options.latency_ms:
+        arguments += ["--latency-ms", str(options.latency_ms)]
+    figures: Figures = {}
+    with harness.database("postgresql") as url, redis_server() as redis:
+        os.environ["REDIS_URL"] = redis.url
+        for name in DISTANT_PARTS if options.latency_ms else PARTS:
+            part = harness.run_part(url, "--run", name, *arguments)
+            harness.log(f"  {name:<10} {_rounded(part)}")
+            figures |= part
+    if not options.latency_ms:
+        figures["ratio"] = figures["drain_s"] / figures["bare_s"]
+        figures["drain_vs_copy"] = figures["drain_us"] / figures["copy_us"]
+    return figures
+
+
+def medians(runs: Sequence[Figures]) -> Figures:
+    """Return the median of each figure. Lists are taken item by item."""
+    return {name: _median([one[name] for one in runs]) for name in runs[0]}
+
+
+def _median(values: Sequence[Any]) -> Any:
+    if isinstance(values[0], list):
+        return [_median(items) for items in zip(*values, strict=True)]
+    return median(values)
+
+
+def _rounded(figures: Figures) -> Figures:
+    return {name: value if isinstance(value, list) else round(value, 2) for name, value in figures.items()}
 
 
 def main() -> None:
     """Start the parts, or run as a part."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--events", type=int, default=EVENTS, metavar="N")
     parser.add_argument("--times", type=int, default=RUNS, metavar="N")
-    parser.add_argument("--run", choices=PARTS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if harness.is_part():
-        harness.print_result(PARTS[options.run](options.events))
-        return
-    figures: dict[str, list[float]] = {"events_per_s": [], "drain_s": [], "bare_s": []}
-    for number in range(1, options.times + 1):
-        with harness.database("postgresql") as url, redis_server() as redis:
-            os.environ["REDIS_URL"] = redis.url
-            run = [harness.run_part(url, "--run", name, "--events", str(options.events)) for name in PARTS]
-        for name, part in zip(figures, run, strict=True):
-            figures[name].append(next(iter(part.values())))
-            harness.log(f"  run {number}  {name:<14} {figures[name][-1]:10.2f}")
-    middle = {name: round(sorted(values)[len(values) // 2], 2) for name, values in figures.items()}
-    harness.print_result(
-        {
-            "benchmark": "ingest",
-            "events": options.events,
-            **middle,
-            "ratio": round(middle["drain_s"] / middle["bare_s"], 2),
-        }
+    parser.add_argument("--latency-ms", type=float, metavar="MS", help="added to each statement of a drain")
+    parser.add_argument(
+        "--drains", type=int, default=1, metavar="N", help="processes that drain side by side"
     )
+    parser.add_argument("--run", choices=[*PARTS, *DISTANT_PARTS], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.events < CLIENTS or options.events % CLIENTS:
+        parser.error(f"--events: {CLIENTS} clients share them, so enter a multiple of that")
+    if options.drains > 1 and not options.latency_ms:
+        parser.error("--drains: is measured with --latency-ms")
+    if not 1 <= options.drains <= MAX_DRAINS:
+        parser.error(f"--drains: at most {MAX_DRAINS} can drain the inbox at a time")
+    if harness.is_part():
+        harness.print_result((PARTS | DISTANT_PARTS)[options.run](options))
+        return
+    runs = []
+    for number in range(1, options.times + 1):
+        harness.log(f"-- run {number}")
+        runs.append(run(options))
+    figures = _rounded(medians(runs))
+    asked = {"drains": options.drains, "latency_ms": options.latency_ms} if options.latency_ms else {}
+    harness.print_result({"benchmark": "ingest", "events": options.events, **asked, **figures})
 
 
 if __name__ == "__main__":
