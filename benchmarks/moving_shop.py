@@ -73,9 +73,9 @@ class Clock:
 
 
 def time_call(act: Callable[[], Any]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     act()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def refresh_members(at: datetime, *, full: bool = False) -> int:

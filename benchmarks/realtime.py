@@ -105,12 +105,12 @@ def _ingest_at_pace(
 ) -> dict[ExpectedChange, float]:
     """Ingest the events at an even pace and wait for the changes. Return when each event was committed."""
     committed: dict[ExpectedChange, float] = {}
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for number, (whose, name, change) in enumerate(chosen):
-        due = begun + number / EVENTS_A_SECOND
+        due = started + number / EVENTS_A_SECOND
         time.sleep(max(0.0, due - time.perf_counter()))
         _ingest_event(whose, name, partial(_record_commit, committed, change))
-    late = time.perf_counter() - begun - len(chosen) / EVENTS_A_SECOND
+    late = time.perf_counter() - started - len(chosen) / EVENTS_A_SECOND
     if late > 1:
         harness.log(f"  the events were ingested {late:.1f} s later than planned")
     until = time.monotonic() + 60
