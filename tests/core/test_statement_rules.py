@@ -42,6 +42,10 @@ ALLOWED = [
     "UPDATE staged SET record = (SELECT i.id FROM identity i WHERE i.value = staged.order_id)",
     "SELECT 1 FROM orders WHERE placed_at > (SELECT max(line) FROM staged)",
     "SELECT count(*), EXISTS (SELECT 1 FROM orders LIMIT 1) FROM staged",
+    "UPDATE staged SET line = 1 WHERE customer IN (SELECT c.id FROM customer c"
+    " LEFT JOIN facts f ON f.customer_id = c.id"
+    " LEFT JOIN (SELECT * FROM orders WHERE customer_id IN (SELECT customer FROM staged)) o ON o.customer_id = c.id"
+    " WHERE c.id IN (SELECT customer FROM staged))",
     # A CTE or a sub-select hides a table of the same name.
     "WITH orders AS (SELECT 1 AS id) SELECT * FROM orders JOIN staged s ON s.record = orders.id",
     "WITH moved AS (DELETE FROM queue RETURNING customer_id) INSERT INTO staged (customer) SELECT * FROM moved",
@@ -88,6 +92,8 @@ ALLOWED = [
     "UPDATE customer SET customer_id = 'new' WHERE id = 1",
     "UPDATE staged SET customer = random()",
     "UPDATE orders SET placed_at = now() WHERE id = 1",
+    "UPDATE orders SET status = concat('a', $1) WHERE id = 1",
+    "INSERT INTO orders (customer_id, placed_at) VALUES (1, now()) ON CONFLICT DO NOTHING",
     "INSERT INTO queue (id, customer_id) VALUES (nextval('ids'), 1)",
     "TRUNCATE orders",
     "TRUNCATE staged, identity",
@@ -112,6 +118,8 @@ FORBIDDEN = [
             "DELETE FROM staged s USING customer c WHERE c.id = s.customer AND c.merged_into_id <> s.customer",
             "DELETE FROM orders WHERE EXISTS (SELECT 1 FROM staged s WHERE s.record = orders.id)",
             "DELETE FROM staged WHERE customer IN (SELECT id FROM customer)",
+            "DELETE FROM staged WHERE customer IN (SELECT customer_id FROM orders WHERE customer_id NOT IN"
+            " (SELECT customer FROM staged))",
             "SELECT id IN (SELECT record FROM staged) FROM orders",
             "SELECT 1 FROM orders WHERE id + 1 IN (SELECT record FROM staged)",
             "SELECT 1 FROM orders WHERE id < ANY (SELECT record FROM staged)",
@@ -177,8 +185,16 @@ FORBIDDEN = [
         ],
     ),
     (
-        Rule.NOT_VOLATILE,
-        ["UPDATE orders SET placed_at = clock_timestamp()", "UPDATE orders SET status = '' WHERE random() < 0.5"],
+        Rule.IMMUTABLE,
+        [
+            "UPDATE orders SET placed_at = clock_timestamp()",
+            "UPDATE orders SET status = '' WHERE random() < 0.5",
+            "UPDATE orders SET status = concat(status, order_id) WHERE id = 1",
+            "DELETE FROM orders WHERE to_char(placed_at, 'YYYY') = '2026'",
+            "INSERT INTO facts (customer_id) VALUES (1) ON CONFLICT (customer_id) DO UPDATE SET newest_at = now()",
+            "INSERT INTO facts (customer_id) VALUES (1) ON CONFLICT (customer_id)"
+            " DO UPDATE SET newest_at = CURRENT_TIMESTAMP",
+        ],
     ),
     (Rule.ONE_TABLE, ["TRUNCATE orders, lines", "LOCK TABLE identity, orders IN SHARE MODE"]),
 ]  # fmt: skip

@@ -11,9 +11,10 @@ from pglast import ast, enums
 
 @dataclass(eq=False)
 class Column:
-    """A column of a table or sub-select, or a constant."""
+    """A column of a table or sub-select, or a constant. ``is_gathered`` stands for the keys in a temporary table."""
 
     constant: object = None
+    is_gathered: bool = False
 
     def is_same(self, other: Column) -> bool:
         return self is other or (self.constant is not None and self.constant == other.constant)
@@ -37,6 +38,11 @@ class Equalities:
     def fixes(self, column: Column) -> bool:
         """Return whether the conditions restrict a column to a constant."""
         return any(one.constant is not None for one in self._reached(column, forwards=False))
+
+    def bounds(self, column: Column) -> bool:
+        """Return whether the conditions restrict a column to a constant, or to the keys in a temporary table."""
+        reached = self._reached(column, forwards=False)
+        return any(one.is_gathered or one.constant is not None for one in reached)
 
     def _reached(self, start: Column, *, forwards: bool) -> Iterator[Column]:
         steps: list[tuple[Column, Column]] = []

@@ -21,6 +21,14 @@ LIMIT_OF_NOTHING = 2**31  # and above: a LIMIT that removes no row
 VOLATILE = frozenset(
     ("clock_timestamp", "gen_random_uuid", "nextval", "random", "random_normal", "setval", "timeofday")
 )
+# PostgreSQL has only STABLE variants of these. The first depend on nothing but the transaction.
+TRANSACTION_TIMES = frozenset(("now", "transaction_timestamp", "statement_timestamp"))
+STABLE = frozenset(
+    (
+        *("concat", "concat_ws", "format", "to_char", "to_json", "to_jsonb"),
+        *("json_build_array", "json_build_object", "jsonb_build_array", "jsonb_build_object"),
+    )
+)
 
 Ctes = Mapping[str, Cte]
 
@@ -35,7 +43,7 @@ class Rule(StrEnum):
     ONE_CUSTOMER = "each table in a question about one customer is restricted to that customer"
     CONFLICT_KEY = "the target of ON CONFLICT contains the customer's key"
     KEEP_KEY = "no UPDATE sets the customer's key"
-    NOT_VOLATILE = "an UPDATE calls no volatile function"
+    IMMUTABLE = "UPDATE and DELETE call only functions that have the same result on each shard"
     ONE_TABLE = "TRUNCATE and LOCK TABLE name one table"
 
 
@@ -318,7 +326,10 @@ class _Check:
         if is_update:
             self.read_expression(node.targetList, query, ctes)
             if target.customers:
-                self.check_update((node.targetList, node.whereClause), node.targetList, node.relation.relname)
+                self.check_keeps_key(node.targetList, node.relation.relname)
+        if target.customers:
+            parts = (node.targetList if is_update else None, node.whereClause)
+            self.check_functions(parts, node.relation.relname)
         self.read_returning(node, query, ctes)
 
     def read_insert(self, node: Any, query: Query, ctes: Ctes) -> None:
@@ -336,7 +347,8 @@ class _Check:
             self.read_expression(conflict.whereClause, query, ctes, in_condition=True)
             if target.customers:
                 self.check_conflict_target(conflict.infer, table)
-                self.check_update((conflict.targetList, conflict.whereClause), conflict.targetList, table)
+                self.check_keeps_key(conflict.targetList, table)
+                self.check_functions((conflict.targetList, conflict.whereClause), table, on_conflict=True)
         self.read_returning(node, query, ctes)
 
     def read_returning(self, node: Any, query: Query, ctes: Ctes) -> None:
@@ -360,17 +372,21 @@ class _Check:
     def read_in(
         self, node: Any, query: Query, ctes: Ctes, *, in_condition: bool
     ) -> list[tuple[Column, Column]]:
-        """Read ``key IN (SELECT …)``. Return what it makes equal to a constant if it holds."""
+        """Read ``key IN (SELECT …)``. Return what it restricts to a constant or to gathered keys if it holds."""
         self.read_expression(node.testexpr, query, ctes)
         tested = [query.plain(one) for one in sql_scopes.elements(node.testexpr)]
         if node.operName and node.operName[-1].sval != "=":
             tested = []
         inner = self.read_inner(node, query, ctes, tested, in_condition=in_condition)
-        return [
-            (one, Column(constant=("of a sub-select", id(column))))
-            for one, (_, column) in zip(tested, inner.output, strict=False)
-            if one is not None and inner.items and inner.equalities.fixes(column)
-        ]
+        item = inner.as_item()
+        is_gathered = bool(item.local) and not item.customers and not inner.outer
+        pairs = []
+        for one, (_, column) in zip(tested, inner.output, strict=False):
+            if one is not None and inner.items and inner.equalities.fixes(column):
+                pairs.append((one, Column(constant=("of a sub-select", id(column)))))
+            elif one is not None and (is_gathered or (inner.items and inner.equalities.bounds(column))):
+                pairs.append((one, Column(is_gathered=True)))
+        return pairs
 
     def read_inner(
         self,
@@ -458,8 +474,9 @@ class _Check:
         local = _names(query.items, "local_tables")
         if around and item.local and not item.customers and not is_plain:
             self.violated(Rule.GATHER, f"{theirs} meets {item.local_tables} in another way than `column IN`")
-        if local and not around and item.customers:
-            self.violated(Rule.GATHER, f"{local} filtered by an IN over {item.customers_tables}")
+        is_bounded = all(one.equalities.bounds(one.key) for one in item.customers)
+        if local and not around and not is_bounded:
+            self.violated(Rule.GATHER, f"{local} filtered by an IN over all of {item.customers_tables}")
         if around and item.customers:
             is_by_key = any(
                 _is_key(tested, around, query.equalities) and _is_key(column, inner.items, inner.equalities)
@@ -486,13 +503,28 @@ class _Check:
             target = infer.conname or ", ".join(name or "an expression" for name in columns)
             self.violated(Rule.CONFLICT_KEY, f"ON CONFLICT ({target}) of {table} lacks {key}")
 
-    def check_update(self, parts: Any, targets: Any, table: str) -> None:
+    def check_keeps_key(self, targets: Any, table: str) -> None:
         key = self.tables.distributed[table]
         if any(one.name == key for one in targets or ()):
             self.violated(Rule.KEEP_KEY, f"UPDATE of {table} sets {key}")
+
+    def check_functions(self, parts: Any, table: str, *, on_conflict: bool = False) -> None:
+        """Check what an UPDATE or DELETE calls.
+
+        Operators and casts are not checked: whether they depend on the time zone is decided by types.
+        """
         for one in sql_scopes.walk(parts):
-            if isinstance(one, ast.FuncCall) and one.funcname[-1].sval in VOLATILE:
-                self.violated(Rule.NOT_VOLATILE, f"UPDATE of {table} calls {one.funcname[-1].sval}()")
+            if isinstance(one, ast.FuncCall):
+                name = one.funcname[-1].sval
+                is_of_columns = any(isinstance(part, ast.ColumnRef) for part in sql_scopes.walk(one.args))
+                if (
+                    name in VOLATILE
+                    or (name in STABLE and (is_of_columns or on_conflict))
+                    or (name in TRANSACTION_TIMES and on_conflict)
+                ):
+                    self.violated(Rule.IMMUTABLE, f"a change of {table} calls {name}()")
+            elif isinstance(one, ast.SQLValueFunction) and on_conflict:
+                self.violated(Rule.IMMUTABLE, f"a change of {table} reads the clock or the session")
 
 
 def _is_of_catalogue(node: Any) -> bool:
