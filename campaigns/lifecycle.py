@@ -248,7 +248,7 @@ def stop(campaign: Campaign, at: datetime, by: User | None = None) -> None:
             raise CampaignError("The campaign is not running.")
         progress.stop_journeys(campaign, sending_policy.STOPPED, at)
 
-    transactions.retry_on_deadlock(stop_once)
+    transactions.retry_on_conflict(stop_once)
     campaign.state = State.STOPPED
     _log_event("campaign_stopped", campaign, by)
 

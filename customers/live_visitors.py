@@ -96,12 +96,14 @@ def latest_records(customers: Sequence[int], until: datetime) -> dict[int, Event
             Subquery(order.order_by("-placed_at", "-pk").values("pk")[:1]),
         )
     )
-    events = Event.objects.defer("properties_comparable").in_bulk([event for _, event, _ in keys if event])
-    orders = Order.objects.in_bulk([order for *_, order in keys if order])
+    events = Event.objects.defer("properties_comparable").filter(customer__in=customers)
+    orders = Order.objects.filter(customer__in=customers)
+    events_by_key = {one.pk: one for one in events.filter(pk__in=[event for _, event, _ in keys if event])}
+    orders_by_key = {one.pk: one for one in orders.filter(pk__in=[order for *_, order in keys if order])}
     return {
         customer: later
         for customer, event, order in keys
-        if (later := _later(events.get(event), orders.get(order)))
+        if (later := _later(events_by_key.get(event), orders_by_key.get(order)))
     }
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from celery import shared_task
 
 from .imports import uploads
+from .ingestion import event_partitions
 from .tracking import inbox
 
 MAX_DRAIN_SECONDS: Final = 10.0  # seconds: other tasks have their turn, too, while more and more comes in
@@ -21,6 +22,11 @@ def run_imports() -> None:
 @shared_task
 def delete_old_import_files() -> None:
     uploads.delete_old_files(datetime.now(UTC))
+
+
+@shared_task
+def maintain_event_partitions() -> None:
+    event_partitions.maintain(datetime.now(UTC))
 
 
 @shared_task

@@ -75,6 +75,13 @@ SCHEDULES: Final = (
     ),
     # -- At night
     Schedule(
+        name="Prepare the storage of events",
+        task="customers.tasks.maintain_event_partitions",
+        when=crontab(hour="2", minute="0"),
+        expires=HOUR,
+        purpose="Creates the partitions of the coming months, where the database stores events by month.",
+    ),
+    Schedule(
         name="Delete files of old imports",
         task="customers.tasks.delete_old_import_files",
         when=crontab(hour="2", minute="15"),

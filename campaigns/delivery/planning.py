@@ -59,9 +59,7 @@ def reassign_deliveries(merged: str, ended: Query, reason: str) -> None:
         )
     )
     execution.execute(distinguish_dates_sql(_TABLE, merged))
-    merging.reassign(
-        _TABLE, Sql(f"SELECT d.id, j.customer FROM {_TABLE} d JOIN {merged} j ON j.visitor = d.customer_id")
-    )
+    merging.update_customers(_TABLE, merged)
 
 
 def distinguish_dates_sql(table: str, merged: str) -> Sql:

@@ -55,7 +55,7 @@ _STEPS: Final = Step._meta.db_table
 
 def send_due_deliveries(at: datetime, limit: int = DELIVERY_BATCH_SIZE) -> int:
     """Send due messages. Return how many were processed, 0 once nothing is due."""
-    due, claimed = transactions.retry_on_deadlock(lambda: _claim_batch(at, limit))
+    due, claimed = transactions.retry_on_conflict(lambda: _claim_batch(at, limit))
     _SendRun(at).send(claimed)
     return due
 

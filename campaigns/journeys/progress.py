@@ -3,6 +3,7 @@
 The times of a journey's steps follow from its start, even if a message is delayed.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +16,7 @@ from campaigns.models import Campaign, Delivery, Journey, Step
 from core.db import backends, dialect, execution, locks, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
 from customers.identity import merging
+from customers.models import Customer
 
 JOURNEY_BATCH_SIZE: Final = 2_000
 ANALYZE_THRESHOLD: Final = 10_000  # planned messages after which the table is analyzed at once
@@ -41,7 +43,6 @@ def start_journeys(campaign: Campaign, starts: Query) -> int:
     first = campaign.steps.order_by("number").first()
     if first is None:
         return 0
-    backends.check_foreign_keys_immediately()
     newest = _max_id(_TABLE)
     started = execution.execute(
         compose(
@@ -97,7 +98,7 @@ def stop_journeys(campaign: Campaign, reason: str, at: datetime, customers: Quer
 def advance_journeys(at: datetime) -> int:
     """Plan the messages of due steps and move the journeys to their next step. Return how many steps were due."""
     steps = 0
-    while due := transactions.retry_on_deadlock(lambda: _advance_batch(at)):
+    while due := transactions.retry_on_conflict(lambda: _advance_batch(at)):
         steps += due
     if steps >= ANALYZE_THRESHOLD:
         temporary_tables.analyze_table(_DELIVERIES)
@@ -106,7 +107,6 @@ def advance_journeys(at: datetime) -> int:
 
 def _advance_batch(at: datetime) -> int:
     acquire_lock()
-    backends.check_foreign_keys_immediately()
     due = _due_journey_ids(at)
     if due:
         _stop_ended_journeys(due, at)
@@ -213,9 +213,7 @@ def reassign_journeys(merged: str) -> None:
     )
     planning.reassign_deliveries(merged, ended, MERGED)
     execution.execute(planning.distinguish_dates_sql(_TABLE, merged))
-    merging.reassign(
-        _TABLE, Sql(f"SELECT y.id, j.customer FROM {_TABLE} y JOIN {merged} j ON j.visitor = y.customer_id")
-    )
+    merging.update_customers(_TABLE, merged)
 
 
 def _max_id(table: str) -> int:
@@ -227,10 +225,21 @@ def _follow_late_merges(table: str, newest: int) -> None:
     """Reassign rows just inserted for visitors who were merged since the query read them."""
     if not backends.is_postgresql():  # SQLite has no concurrent writer
         return
+    customers = {
+        key for (key,) in execution.fetch_all(f"SELECT customer_id FROM {table} WHERE id > {newest}")
+    }
+    # A concurrent merge holds the lock of its visitors, and is visible once it has ended.
+    execution.lock_rows("customers_customer", customers, "KEY SHARE")
     temporary_tables.create_temporary_table("merged_late", "visitor bigint PRIMARY KEY, customer bigint")
-    late = execution.execute(
-        f"""INSERT INTO merged_late SELECT id, merged_into_id FROM customers_customer
-            WHERE merged_into_id IS NOT NULL AND id IN (SELECT customer_id FROM {table} WHERE id > {newest})"""
-    )
-    if late:
-        reassign_journeys("merged_late")
+    temporary_tables.load_rows("merged_late", ("visitor", "customer"), _merged_among(customers))
+    reassign_journeys("merged_late")
+
+
+def _merged_among(customers: Collection[int]) -> list[execution.Row]:
+    return [
+        row
+        for part in execution.batches([*customers])
+        for row in Customer.objects.filter(pk__in=part, merged_into__isnull=False).values_list(
+            "pk", "merged_into_id"
+        )
+    ]

@@ -30,7 +30,7 @@ def process_triggers(at: datetime) -> int:
     for key in running.values_list("pk", flat=True):
         has_more = True
         while has_more:
-            count, has_more = transactions.retry_on_deadlock(partial(_process_batch, key, at))
+            count, has_more = transactions.retry_on_conflict(partial(_process_batch, key, at))
             started += count
     return started
 

@@ -44,7 +44,9 @@ class AudienceMember(models.Model):
         Segment, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False
     )
     platform = models.CharField(max_length=6, choices=AudienceExport.Platform)
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="audiences")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="audiences", db_constraint=False
+    )
     is_included = models.BooleanField(help_text="Whether the customer may be shown ads.")
     exported_until = models.PositiveBigIntegerField(
         help_text="The id up to which the first file with this state reached."

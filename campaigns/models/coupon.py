@@ -46,7 +46,9 @@ class Coupon(models.Model):
     code_folded = models.CharField(
         max_length=200, unique=True, help_text="The code, folded for comparison with orders."
     )
-    customer = models.ForeignKey(Customer, null=True, on_delete=models.SET_NULL, related_name="coupons")
+    customer = models.ForeignKey(
+        Customer, null=True, on_delete=models.SET_NULL, related_name="coupons", db_constraint=False
+    )
     campaign = models.ForeignKey(
         Campaign, null=True, on_delete=models.SET_NULL, related_name="coupons", db_constraint=False
     )

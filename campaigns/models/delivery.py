@@ -29,7 +29,9 @@ class Delivery(models.Model):
         Campaign, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False
     )
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False)
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="deliveries")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="deliveries", db_constraint=False
+    )
     occasion = models.CharField(max_length=64)
     token = models.UUIDField(
         default=uuid.uuid4, unique=True, help_text="Identifies the delivery in links and as Message-ID."

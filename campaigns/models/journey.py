@@ -19,7 +19,9 @@ class Journey(models.Model):
     campaign = models.ForeignKey(
         Campaign, on_delete=models.CASCADE, related_name="journeys", db_constraint=False
     )
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="journeys")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="journeys", db_constraint=False
+    )
     occasion = models.CharField(
         max_length=64, help_text="What started it: `change:42`, `date:` with an instant, or `start`."
     )

@@ -84,7 +84,9 @@ class CustomerProducts:
         """Return the products of the latest counting order."""
         if self.last_order is None:
             return []
-        lines = OrderLine.objects.filter(order=self.last_order, quantity__gt=0).order_by("pk")[:limit]
+        lines = OrderLine.objects.filter(
+            customer=self.customer, order=self.last_order, quantity__gt=0
+        ).order_by("pk")[:limit]
         return _add_details(map(_product_from_line, lines))
 
     @cached_property
@@ -93,7 +95,11 @@ class CustomerProducts:
 
     @property
     def _bought(self) -> QuerySet[OrderLine]:
-        counting = {"order__status__in": COUNTING_STATUSES, "order__placed_at__lte": self.at}
+        counting = {
+            "order__customer": self.customer,
+            "order__status__in": COUNTING_STATUSES,
+            "order__placed_at__lte": self.at,
+        }
         return OrderLine.objects.filter(
             customer=self.customer, quantity__gt=0, sku_folded__gt="", **counting
         ).order_by()

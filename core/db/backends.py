@@ -4,22 +4,13 @@ from collections.abc import Sequence
 
 from django.db import connection
 
-from .execution import execute, fetch_all
+from .execution import execute
 
 NOT_NULL_VIOLATION = "23502"  # SQLSTATE of PostgreSQL
 
 
 def is_postgresql() -> bool:
     return connection.vendor == "postgresql"
-
-
-def check_foreign_keys_immediately() -> None:
-    """Check foreign keys with each statement of this transaction, not at its end.
-
-    The check locks the referenced rows, so a concurrent merge of one of them waits.
-    """
-    if is_postgresql():
-        execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def move_rows(queue: str, columns: Sequence[str], insert: str) -> int:
@@ -33,12 +24,13 @@ def move_rows(queue: str, columns: Sequence[str], insert: str) -> int:
     return moved
 
 
-def upsert(sql: str) -> int | None:
-    """Run an INSERT … ON CONFLICT DO UPDATE. Return how many rows it created; None on SQLite, which has one writer."""
+def next_key_default_sql(table: str) -> str:
+    """Return the default of a column that gets the next primary keys of another table, on PostgreSQL."""
+    return f"DEFAULT nextval('{table}_id_seq')" if is_postgresql() else ""
+
+
+def fill_next_keys(staged: str, table: str) -> None:
+    """Fill the column ``id`` with the next primary keys of another table, where no default does so."""
     if not is_postgresql():
-        execute(sql)
-        return None
-    [(created,)] = fetch_all(
-        f"WITH w AS ({sql} RETURNING xmax = 0 AS created) SELECT count(*) FILTER (WHERE created) FROM w"
-    )
-    return int(created)
+        latest = f"COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0)"
+        execute(f"UPDATE {staged} SET id = rowid + {latest}")

@@ -1,6 +1,6 @@
 """Running SQL on the current connection, outside the ORM."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db import connection
@@ -25,6 +25,21 @@ def _statement(sql: str | Query, params: Params) -> tuple[str, Params]:
         return sql, params
     compiled = compile_query(sql)
     return compiled.text, compiled.params
+
+
+def execute_many(sql: str, rows: Sequence[Row]) -> None:
+    """Run one statement for each row of parameters. On PostgreSQL, they are sent without waiting in between."""
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+
+def lock_rows(table: str, keys: Iterable[int], strength: str = "UPDATE") -> None:
+    """Lock rows by their primary keys until the transaction ends, one statement for each. On SQLite, do nothing."""
+    if connection.vendor == "postgresql":
+        execute_many(
+            f"SELECT 1 FROM {table} WHERE id = %s FOR {strength}", [(key,) for key in sorted(set(keys))]
+        )
 
 
 def fetch_all(sql: str | Query, params: Params = None) -> list[Row]:

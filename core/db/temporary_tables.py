@@ -6,7 +6,7 @@ from django.db import connection
 
 from . import planner_statistics
 from .backends import is_postgresql
-from .execution import Row, execute
+from .execution import Params, Row, execute
 
 
 def create_temporary_table(name: str, columns: str, *, joined_on: Sequence[str] = ()) -> None:
@@ -27,6 +27,17 @@ def empty_table(name: str) -> None:
     PostgreSQL truncates it: vacuum never visits temporary tables, so each scan would read the rows that DELETE leaves.
     """
     execute(f"TRUNCATE {name}" if is_postgresql() else f"DELETE FROM {name}")
+
+
+def copy_rows(name: str, table: str, condition: str, params: Params = None) -> int:
+    """Copy the rows of a table that meet a condition to a temporary table of the same columns. Return how many.
+
+    Statements then compute with the copy, wherever the table itself is stored.
+    """
+    like = f"(LIKE {table})" if is_postgresql() else f"AS SELECT * FROM {table} WHERE 1 = 0"
+    execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} {like}")
+    empty_table(name)
+    return execute(f"INSERT INTO {name} SELECT * FROM {table} WHERE {condition}", params)
 
 
 def load_rows(table: str, columns: Sequence[str], records: Iterable[Row]) -> None:

@@ -19,6 +19,11 @@ from .execution import execute
 
 Result = TypeVar("Result")
 
+
+class ConcurrentWrite(OperationalError):
+    """Another transaction wrote the same rows first. Trying again in a new transaction finds them."""
+
+
 MAX_TRIES = 5
 DEADLOCK_DETECTED = "40P01"  # SQLSTATE of PostgreSQL
 
@@ -35,14 +40,15 @@ def is_transient_error(error: BaseException | None) -> bool:
     return isinstance(error, DatabaseError | InterfaceError)
 
 
-def retry_on_deadlock(function: Callable[[], Result]) -> Result:
-    """Run a function in a transaction, and a few times again if PostgreSQL ends it to resolve a deadlock."""
+def retry_on_conflict(function: Callable[[], Result]) -> Result:
+    """Run a function in a transaction, and a few times again after a deadlock or ``ConcurrentWrite``."""
     for _ in range(MAX_TRIES - 1):
         try:
             with transaction.atomic():
                 return function()
         except OperationalError as error:
-            if connection.in_atomic_block or getattr(error.__cause__, "sqlstate", "") != DEADLOCK_DETECTED:
+            is_deadlock = getattr(error.__cause__, "sqlstate", "") == DEADLOCK_DETECTED
+            if connection.in_atomic_block or not (is_deadlock or isinstance(error, ConcurrentWrite)):
                 raise
     with transaction.atomic():
         return function()

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from django.db.models import Q, QuerySet
 
 from customers.facts.definitions import SESSION_GAP_MINUTES
-from customers.models import Customer, Event, Order
+from customers.models import Customer, Event, Order, lines_of
 
 from . import activity_items
 from .activity_items import ActivityItem
@@ -125,7 +125,7 @@ def _records(customer: Customer, kind: str, before: TimelinePosition | None) -> 
         return found.order_by(f"-{column}", "-pk")[: PAGE_SIZE + 1]
 
     if kind in ("", "orders"):
-        yield from some(customer.orders.prefetch_related("lines"), "placed_at", orders=True)
+        yield from some(customer.orders.prefetch_related(lines_of(customer)), "placed_at", orders=True)
     if kind != "orders":
         events = customer.events.filter(_EVENT_FILTERS[kind]).defer("properties_comparable")
         yield from some(events, "occurred_at", orders=False)

@@ -86,7 +86,7 @@ def ingest_objects(kind: Kind, items: Sequence[Any]) -> IngestResult:
             _ingest(kind, part, result)
         return result
 
-    return transactions.retry_on_deadlock(ingest_all)
+    return transactions.retry_on_conflict(ingest_all)
 
 
 def _ingest(kind: Kind, read: Sequence[_ParsedObject], result: IngestResult) -> None:

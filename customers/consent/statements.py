@@ -69,7 +69,7 @@ def unsubscribe(address: str, at: datetime, *, source: str, identities: Iterable
             customers += Sql(" UNION SELECT id FROM customers_customer WHERE email_folded = %s", (key,))
         return update_consent(customers, at, source=source)
 
-    changed = transactions.retry_on_deadlock(act)
+    changed = transactions.retry_on_conflict(act)
     if backends.is_postgresql():  # customers created meanwhile with this address
         transaction.on_commit(partial(update_consent_of_addresses, [address], at, source=source))
     return changed

@@ -51,7 +51,7 @@ def update_consent_of_addresses(addresses: Iterable[str], at: datetime, *, sourc
     """Update the consent of customers with these addresses. Return how many changed."""
     keys = [email_addresses.fold_email(one) for one in addresses]
     customers = Customer.objects.filter(email_folded__in=keys).order_by().values("pk")
-    return transactions.retry_on_deadlock(lambda: update_consent(customers, at, source=source)) if keys else 0
+    return transactions.retry_on_conflict(lambda: update_consent(customers, at, source=source)) if keys else 0
 
 
 def update_consent_of_customers(

@@ -8,7 +8,7 @@ from core.values.text_cleaning import to_nfc
 from customers.models.customer import ANONYMOUS_PREFIX, Customer, Identity
 
 CUSTOMER_ID, ANONYMOUS_ID = Identity.Kind.CUSTOMER_ID.value, Identity.Kind.ANONYMOUS_ID.value
-IDENTITY_TABLE = Identity._meta.db_table
+CUSTOMERS_TABLE, IDENTITY_TABLE = Customer._meta.db_table, Identity._meta.db_table
 
 
 def find_customer(public_id: str) -> Customer | None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from django.db import connection
+from django.db import IntegrityError, connection
 
-from core.db import backends, execution, temporary_tables
-from core.db.sql import Query, Sql, compose
+from core.db import backends, execution, temporary_tables, transactions
+from core.db.sql import Sql
 from customers.facts.queue import mark_facts_stale
 
-from .lookup import IDENTITY_TABLE
+from .lookup import CUSTOMERS_TABLE, IDENTITY_TABLE
 
 _listeners: list[Callable[[str], None]] = []
 
@@ -26,43 +26,35 @@ def merge(visitors: Mapping[int, int]) -> None:
 
     Records and identities move; the visitor's row stays and points to the customer.
     """
-    _create_merged_table()
+    # Writers of a visitor's records hold a share lock on its row until they commit. Their records are visible
+    # below, and later writers see that the visitor is merged (``follow_merges``).
+    execution.lock_rows(CUSTOMERS_TABLE, visitors)
+    temporary_tables.create_temporary_table("merged_visitors", "visitor bigint PRIMARY KEY, customer bigint")
     temporary_tables.load_rows("merged_visitors", ("visitor", "customer"), visitors.items())
-    _merge_visitors()
+    merged_before = execution.fetch_all(
+        f"""SELECT id, merged_into_id FROM {CUSTOMERS_TABLE}
+            WHERE merged_into_id IS NOT NULL AND id IN (SELECT visitor FROM merged_visitors)"""
+    )
+    others = {visitor for visitor, customer in merged_before if visitors[visitor] != customer}
+    execution.execute_many("DELETE FROM merged_visitors WHERE visitor = %s", [(one,) for one in others])
+    _move_to_customers({one: customer for one, customer in visitors.items() if one not in others})
 
 
 def follow_merges(staged: str) -> None:
     """Reassign what was just recorded for a visitor that another transaction has merged since ``customer`` was
     filled.
     """
-    if not backends.is_postgresql():  # where no other writer can be
-        return
-    _create_merged_table()
-    late = execution.execute(
-        f"""INSERT INTO merged_visitors SELECT id, merged_into_id FROM customers_customer
-            WHERE merged_into_id IS NOT NULL AND id IN (SELECT customer FROM {staged})"""
-    )
-    if late:
-        _merge_visitors()
-
-
-def _create_merged_table() -> None:
-    temporary_tables.create_temporary_table("merged_visitors", "visitor bigint PRIMARY KEY, customer bigint")
-
-
-def _merge_visitors() -> None:
-    """Merge each visitor of ``merged_visitors`` into its customer."""
-    if backends.is_postgresql():
-        # Writers of a visitor's records hold a share lock on its row until they commit. Their records are visible
-        # below, and later writers see that the visitor is merged (``follow_merges``).
-        visitors = "SELECT visitor FROM merged_visitors"
-        execution.fetch_all(
-            f"SELECT id FROM customers_customer WHERE id IN ({visitors}) ORDER BY id FOR UPDATE"
+    if backends.is_postgresql():  # on SQLite, no other writer can be
+        late = execution.fetch_all(
+            f"""SELECT id, merged_into_id FROM {CUSTOMERS_TABLE}
+                WHERE merged_into_id IS NOT NULL AND id IN (SELECT customer FROM {staged})"""
         )
-        execution.execute(
-            """DELETE FROM merged_visitors j USING customers_customer c
-               WHERE c.id = j.visitor AND c.merged_into_id <> j.customer"""
-        )
+        if late:
+            merge(dict(late))
+
+
+def _move_to_customers(visitors: Mapping[int, int]) -> None:
+    """Move what belongs to the visitors of ``merged_visitors`` to their customers."""
     for table in (
         "customers_order",
         "customers_orderline",
@@ -70,24 +62,18 @@ def _merge_visitors() -> None:
         "customers_eventproduct",
         "customers_consentchange",
     ):
-        reassign(
-            table,
-            Sql(
-                f"SELECT r.id, j.customer FROM {table} r JOIN merged_visitors j ON j.visitor = r.customer_id"
-            ),
-        )
-    execution.execute(
-        f"""UPDATE {IDENTITY_TABLE} SET customer_id =
-                (SELECT j.customer FROM merged_visitors j WHERE j.visitor = {IDENTITY_TABLE}.customer_id)
-            WHERE customer_id IN (SELECT visitor FROM merged_visitors)"""
-    )
+        reassign(table, "merged_visitors", moved_from="visitor", moved_to="customer")
+    update_customers(IDENTITY_TABLE, "merged_visitors")
     # The visitor's row keeps its profile data. Visitors that were merged into it earlier follow.
-    for column in ("id", "merged_into_id"):
-        execution.execute(
-            f"""UPDATE customers_customer SET merged_into_id =
-                    (SELECT j.customer FROM merged_visitors j WHERE j.visitor = customers_customer.{column})
-                WHERE {column} IN (SELECT visitor FROM merged_visitors)"""
-        )
+    followers = execution.fetch_all(
+        f"""SELECT id, merged_into_id FROM {CUSTOMERS_TABLE}
+            WHERE merged_into_id IN (SELECT visitor FROM merged_visitors)"""
+    )
+    targets = {one: visitors[visitor] for one, visitor in followers} | {**visitors}
+    execution.execute_many(
+        f"UPDATE {CUSTOMERS_TABLE} SET merged_into_id = %s WHERE id = %s",
+        [(customer, visitor) for visitor, customer in sorted(targets.items())],
+    )
     mark_facts_stale(
         Sql("SELECT visitor FROM merged_visitors UNION SELECT customer FROM merged_visitors"), merged=True
     )
@@ -95,27 +81,47 @@ def _merge_visitors() -> None:
         move("merged_visitors")
 
 
-def reassign(table: str, moves: Query) -> None:
-    """Reassign records to other customers. ``moves`` selects record id and new customer.
+def reassign(
+    table: str, moves: str, *, column: str = "", moved_from: str = "moved_from", moved_to: str = "moved_to"
+) -> None:
+    """Reassign rows to other customers, as a temporary table of moves says.
 
+    Its columns are the customers before and after, and ``item`` if only the rows whose ``column`` is the item move.
     Rows are deleted and inserted again under the same id. A row never changes its customer in place, so the tables
-    can be distributed by customer.
+    can be distributed by customer. Raises ConcurrentWrite if another transaction writes the same rows.
     """
-    execution.execute("DROP TABLE IF EXISTS moved_records")
-    execution.execute("CREATE TEMPORARY TABLE moves (id bigint PRIMARY KEY, customer bigint)")
-    moved = execution.execute(compose("INSERT INTO moves {moves}", moves=moves))
-    if moved:
-        columns = _columns(table)
-        names = ", ".join(columns)
+    which = f"customer_id IN (SELECT {moved_from} FROM {moves})"
+    if column:
+        pairs = f"(customer_id, {column}) IN (SELECT {moved_from}, item FROM {moves})"
+        # SQLite finds them by the customer.
+        which = pairs if backends.is_postgresql() else f"{which} AND {pairs}"
+    found = temporary_tables.copy_rows(f"moved_{table}", table, which)
+    if not found:
+        return
+    if execution.execute(f"DELETE FROM {table} WHERE {which}") != found:
+        raise transactions.ConcurrentWrite(f"another transaction has written rows of {table}")
+    columns = _columns(table)
+    values = ", ".join(f"m.{moved_to}" if name == "customer_id" else f"r.{name}" for name in columns)
+    its = f" AND m.item = r.{column}" if column else ""
+    try:
         execution.execute(
-            f"CREATE TEMPORARY TABLE moved_records AS SELECT * FROM {table} WHERE id IN (SELECT id FROM moves)"
+            f"""INSERT INTO {table} ({", ".join(columns)})
+                SELECT {values} FROM moved_{table} r JOIN {moves} m ON m.{moved_from} = r.customer_id{its}"""
         )
-        execution.execute(f"DELETE FROM {table} WHERE id IN (SELECT id FROM moves)")
-        values = ", ".join("m.customer" if column == "customer_id" else f"r.{column}" for column in columns)
-        execution.execute(
-            f"INSERT INTO {table} ({names}) SELECT {values} FROM moved_records r JOIN moves m ON m.id = r.id"
-        )
-    execution.execute("DROP TABLE moves")
+    except IntegrityError as error:  # the customer has got the same rows meanwhile
+        raise transactions.ConcurrentWrite(str(error)) from error
+
+
+def update_customers(table: str, merged: str) -> None:
+    """Let the rows of merged visitors belong to their customers, in a table that is not distributed by customer.
+
+    ``merged`` is a table of visitor and customer.
+    """
+    execution.execute(
+        f"""UPDATE {table} SET customer_id =
+                (SELECT j.customer FROM {merged} j WHERE j.visitor = {table}.customer_id)
+            WHERE customer_id IN (SELECT visitor FROM {merged})"""
+    )
 
 
 def _columns(table: str) -> Iterable[str]:

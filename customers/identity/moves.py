@@ -128,20 +128,24 @@ def _public_id() -> Concat:
 def _separate(moves: Sequence[tuple[int, int, int]]) -> None:
     """Move identities, and the events of these browsers, away from a customer who keeps other ids."""
     temporary_tables.create_temporary_table(
-        "identities_moved", "identity bigint PRIMARY KEY, customer bigint, moved_to bigint"
+        "identities_moved", "item bigint PRIMARY KEY, moved_from bigint, moved_to bigint"
     )
-    temporary_tables.load_rows("identities_moved", ("identity", "customer", "moved_to"), moves)
-    theirs = "customers_event e JOIN identities_moved m ON m.customer = e.customer_id AND m.identity = e.visitor_id"
-    merging.reassign(
-        "customers_eventproduct",
-        Sql(f"SELECT p.id, m.moved_to FROM {theirs} JOIN customers_eventproduct p ON p.event_id = e.id"),
+    temporary_tables.load_rows("identities_moved", ("item", "moved_from", "moved_to"), moves)
+    merging.reassign("customers_event", "identities_moved", column="visitor_id")
+    temporary_tables.create_temporary_table(
+        "events_moved", "item bigint PRIMARY KEY, moved_from bigint, moved_to bigint"
     )
-    merging.reassign("customers_event", Sql(f"SELECT e.id, m.moved_to FROM {theirs}"))
+    execution.execute(
+        """INSERT INTO events_moved SELECT e.id, m.moved_from, m.moved_to
+           FROM moved_customers_event e JOIN identities_moved m ON m.item = e.visitor_id"""
+    )
+    merging.reassign("customers_eventproduct", "events_moved", column="event_id")
     execution.execute(
         """UPDATE customers_identity SET customer_id =
-               (SELECT m.moved_to FROM identities_moved m WHERE m.identity = customers_identity.id)
-           WHERE id IN (SELECT identity FROM identities_moved)"""
+               (SELECT m.moved_to FROM identities_moved m WHERE m.item = customers_identity.id)
+           WHERE id IN (SELECT item FROM identities_moved)"""
     )
     queue.mark_facts_stale(
-        Sql("SELECT customer FROM identities_moved UNION SELECT moved_to FROM identities_moved"), merged=True
+        Sql("SELECT moved_from FROM identities_moved UNION SELECT moved_to FROM identities_moved"),
+        merged=True,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Final
 
 from core.db import dialect, execution, temporary_tables
 from core.db.sql import Query, Sql, compile_query, compose
@@ -9,17 +10,27 @@ from core.values import sortable_values
 from customers.consent import statements, states
 from customers.facts import queue
 from customers.identity import staged_customers
-from customers.models import Customer, DatedAttribute
+from customers.models import ConsentChange, Customer, DatedAttribute, Event, EventProduct, Order, OrderLine
 from customers.rows.kinds import CUSTOMERS
 
-from . import attribute_limit
+from . import attribute_limit, record_keys
 from .results import Outcome
 from .staging import IngestCall, count_staged, staged_or_stored, upsert_staged
+
+OWNED_TABLES: Final = tuple(
+    model._meta.db_table for model in (EventProduct, Event, OrderLine, Order, ConsentChange, DatedAttribute)
+)
+"""Tables whose rows a customer owns. Django's own deletion would look for each row by its id alone."""
 
 
 def delete_customers(customers: Iterable[int]) -> None:
     """Delete customers, by primary key, with all their records and ids."""
-    Customer.objects.filter(pk__in=customers).delete()
+    keys = list(customers)
+    its = f"customer_id IN ({', '.join(str(int(key)) for key in keys)})"
+    record_keys.delete_of_customers(its)
+    for table in OWNED_TABLES:
+        execution.execute(f"DELETE FROM {table} WHERE {its}")
+    Customer.objects.filter(pk__in=keys).delete()
 
 
 def write_customers(call: IngestCall) -> Outcome:
@@ -39,14 +50,21 @@ def write_customers(call: IngestCall) -> Outcome:
             for name in ("attributes", "attributes_comparable")
         },
     }
-    kept = {"customer_id": "r.customer_id", "recorded_at": "r.recorded_at", "newsletter": "r.newsletter"}
+    kept = {
+        "id": "r.id",
+        "customer_id": "r.customer_id",
+        "recorded_at": "r.recorded_at",
+        "newsletter": "r.newsletter",
+    }
     statements.collect_changed_addresses(staged)
+    temporary_tables.copy_rows(
+        "stored_customers", "customers_customer", f"id IN (SELECT customer FROM {staged})"
+    )
     upsert_staged(
         "customers_customer",
-        staged,
-        "r.id = s.customer",
+        f"FROM {staged} s JOIN stored_customers r ON r.id = s.customer",
         kept | texts | given,
-        "customer_id",
+        "id",
         updated=[*texts, *given],
     )
     outcome.over_attribute_limit = attribute_limit.enforce_attribute_limit(staged)

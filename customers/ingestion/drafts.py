@@ -7,9 +7,12 @@ draft is kept.
 from core.db import execution, temporary_tables, transactions
 from core.db.sql import Sql
 from customers.facts import queue
-from customers.models import Order, OrderLine, OrderMessage
+from customers.models import OrderLine, OrderMessage, RecordKey
 
-_ORDER_MESSAGES, _ORDERS, _LINES = OrderMessage._meta.db_table, Order._meta.db_table, OrderLine._meta.db_table
+from . import record_keys, stored_records
+from .stored_records import RecordTable
+
+_ORDER_MESSAGES, _LINES = OrderMessage._meta.db_table, OrderLine._meta.db_table
 
 
 def lock_shared() -> None:
@@ -22,28 +25,28 @@ def lock_exclusive() -> None:
     transactions.lock_exclusive(_ORDER_MESSAGES)
 
 
-def prepare_replacement(staged: str) -> None:
+def prepare_replacement(records: RecordTable) -> None:
     """Treat staged orders that replace a draft as new ones, with all columns that a new one requires."""
+    drafts = f"SELECT id FROM {records.stored} WHERE is_draft"
+    execution.execute(f"UPDATE {records.staged} SET record = NULL WHERE record IN ({drafts})")
+
+
+def delete_replaced(records: RecordTable) -> None:
+    """Delete the replaced drafts with their lines, except those whose order was rejected."""
     temporary_tables.create_temporary_table(
         "drafts_replaced", "id bigint PRIMARY KEY, customer bigint, order_id text"
     )
-    found = execution.execute(
-        f"""INSERT INTO drafts_replaced SELECT r.id, r.customer_id, r.order_id
-            FROM {staged} s JOIN {_ORDERS} r ON r.id = s.record WHERE r.is_draft"""
+    replaced = execution.execute(
+        f"""INSERT INTO drafts_replaced SELECT id, customer_id, order_id FROM {records.stored}
+            WHERE is_draft AND order_id IN (SELECT order_id FROM {records.staged})"""
     )
-    if found:
-        temporary_tables.analyze_table("drafts_replaced")
+    if replaced:
+        queue.mark_facts_stale(Sql("SELECT customer FROM drafts_replaced"))
         execution.execute(
-            f"UPDATE {staged} SET record = NULL WHERE record IN (SELECT id FROM drafts_replaced)"
+            f"DELETE FROM {_LINES} WHERE (customer_id, order_id) IN (SELECT customer, id FROM drafts_replaced)"
         )
-
-
-def delete_replaced(staged: str) -> None:
-    """Delete the replaced drafts with their lines, except those whose order was rejected."""
-    execution.execute(f"DELETE FROM drafts_replaced WHERE order_id NOT IN (SELECT order_id FROM {staged})")
-    queue.mark_facts_stale(Sql("SELECT customer FROM drafts_replaced"))
-    execution.execute(f"DELETE FROM {_LINES} WHERE order_id IN (SELECT id FROM drafts_replaced)")
-    execution.execute(f"DELETE FROM {_ORDERS} WHERE id IN (SELECT id FROM drafts_replaced)")
+        stored_records.delete_gathered(records, "SELECT id FROM drafts_replaced")
+        record_keys.delete_keys(RecordKey.Kind.ORDER, "SELECT order_id FROM drafts_replaced")
 
 
 def orders_with_messages(staged: str) -> list[str]:

@@ -2,28 +2,26 @@
 
 from core.db import dialect, execution
 from customers.identity import resolver, staged_customers
+from customers.models import RecordKey
 from customers.rows.kinds import EVENTS
 
-from .results import Outcome
+from . import stored_records
+from .results import Origin, Outcome
 from .staging import (
     IngestCall,
     count_staged,
-    fill_owners,
-    fill_record_ids,
     queue_fact_updates,
-    reassign_moved,
     reject_incomplete,
     reject_ownerless,
     staged_or_stored,
-    upsert_staged,
 )
 
 
 def write_events(call: IngestCall) -> Outcome:
-    staged, at = "staged_events", call.at
-    fill_record_ids(
-        staged, "customers_event", "message_id", f"AND r.is_from_browser = {call.is_from_browser}"
-    )
+    records = stored_records.EVENTS
+    staged, at = records.staged, call.at
+    kind = RecordKey.Kind.BROWSER_MESSAGE if call.origin is Origin.BROWSER else RecordKey.Kind.MESSAGE
+    stored_records.gather(records, kind)
     incomplete = reject_incomplete(EVENTS)
     ownerless = reject_ownerless(
         staged, "customer_id: missing, and so is anonymous_id; one of them says whose event it is"
@@ -43,8 +41,9 @@ def write_events(call: IngestCall) -> Outcome:
     if visitors > both:
         staged_customers.fill_visitors(staged, at)
     if outcome.updated:
-        reassign_moved(staged, "customers_event", {"customers_eventproduct": "event_id"})
-    fill_owners(staged, "customers_event")
+        if both:  # stored records may have been reassigned
+            stored_records.copy_stored(records)
+        stored_records.fill_owners(records, staged)
     columns = {
         "message_id": "s.message_id",
         "is_from_browser": call.is_from_browser,
@@ -61,33 +60,29 @@ def write_events(call: IngestCall) -> Outcome:
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
         },
     }  # fmt: skip
-    created = upsert_staged(
-        "customers_event",
-        staged,
-        "r.id = s.record",
-        columns,
-        "message_id, is_from_browser",
-        updated=[*columns][3:],
-    )
-    if outcome.updated or listed:
-        _replace_products(staged, call)
+    stored_records.write(records, kind, columns, replaced=outcome.updated)
+    if outcome.updated:
+        _delete_replaced_products(staged)
+    if listed:
+        _insert_products(staged)
     appended = ("occurred_at", "name", "product_value", "product_quantity")
-    queue_fact_updates(EVENTS, columns, appended, is_only_writer=created in (None, outcome.created))
+    queue_fact_updates(EVENTS, columns, appended, stored_records.joined(records), replaced=outcome.updated)
     return outcome
 
 
-def _replace_products(staged: str, call: IngestCall) -> None:
+def _delete_replaced_products(staged: str) -> None:
     execution.execute(
-        f"""DELETE FROM customers_eventproduct WHERE event_id IN
-                (SELECT record FROM {staged} WHERE record IS NOT NULL AND properties IS NOT NULL)"""
+        f"""DELETE FROM customers_eventproduct WHERE (customer_id, event_id) IN (
+                SELECT customer, record FROM {staged} WHERE record IS NOT NULL AND properties IS NOT NULL)"""
     )
+
+
+def _insert_products(staged: str) -> None:
     item = dialect.json_array_items_sql("s.products")
     fields = ", ".join(dialect.json_array_item_sql("item", place) for place in range(4))
     execution.execute(
         f"""INSERT INTO customers_eventproduct
                 (event_id, customer_id, sku_folded, name_folded, category_folded, brand_folded)
-            SELECT e.id, e.customer_id, {fields}
-            FROM {staged} s JOIN customers_event e
-                ON e.message_id = s.message_id AND e.is_from_browser = {call.is_from_browser}, {item}
-            WHERE s.products IS NOT NULL"""
+            SELECT COALESCE(s.record, s.id), s.customer, {fields}
+            FROM {staged} s, {item} WHERE s.products IS NOT NULL"""
     )

@@ -1,14 +1,19 @@
 """Writes order lines. Part of ``customers.ingestion.writer``."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from core.db import execution, temporary_tables
 from core.db.sql import Sql
 from customers.facts import queue
+from customers.models import RecordKey
 from customers.rows.kinds import ORDER_LINES
 
+from . import stored_records
 from .results import Outcome, RejectedRow
-from .staging import IngestCall, count_staged, fill_owners, staged_or_stored, upsert_staged
+from .staging import IngestCall, staged_or_stored, upsert_staged
+
+_LINE_KEY: Final = "customer_id, order_id, key"
 
 
 def start_line_numbering() -> None:
@@ -21,18 +26,18 @@ def start_line_numbering() -> None:
 def write_lines(call: IngestCall) -> Outcome:
     staged = "staged_order_lines"
     rejected = _reject_lines_without_order(staged, call)
-    fill_owners(staged, "customers_order")
+    stored_records.fill_owners(stored_records.ORDERS, staged)
     if execution.fetch_all(f"SELECT 1 FROM {staged} WHERE key IS NULL LIMIT 1"):
         _number_lines(staged)
-    temporary_tables.create_temporary_table(
-        "staged_lines_of_orders", "line bigint, order_id bigint, key text, record bigint"
+    temporary_tables.copy_rows(
+        "stored_lines",
+        "customers_orderline",
+        f"(customer_id, order_id) IN (SELECT customer, record FROM {staged})",
     )
-    execution.execute(
-        f"""INSERT INTO staged_lines_of_orders SELECT s.line, s.record, s.key, l.id FROM {staged} s
-            LEFT JOIN customers_orderline l ON l.order_id = s.record AND l.key = s.key"""
+    joined = f"FROM {staged} s LEFT JOIN stored_lines r ON r.order_id = s.record AND r.key = s.key"
+    [(created, updated)] = execution.fetch_all(
+        f"SELECT count(*) FILTER (WHERE r.id IS NULL), count(*) FILTER (WHERE r.id IS NOT NULL) {joined}"
     )
-    outcome = count_staged("staged_lines_of_orders")
-    outcome.rejected = rejected
     columns = {
         "order_id": "s.record",
         "customer_id": "s.customer",
@@ -40,16 +45,11 @@ def write_lines(call: IngestCall) -> Outcome:
         **staged_or_stored(*ORDER_LINES.columns[2:], quantity="10000", unit_price="0"),
     }
     upsert_staged(
-        "customers_orderline",
-        staged,
-        "r.order_id = s.record AND r.key = s.key",
-        columns,
-        "order_id, key",
-        updated=[*columns][3:],
+        "customers_orderline", joined, columns, "customer_id, order_id, key", updated=[*columns][3:]
     )
     # No fact is computed from lines, but rules ask about them, so their customers must be re-evaluated.
     queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
-    return outcome
+    return Outcome(created, updated, rejected=rejected)
 
 
 def _reject_lines_without_order(staged: str, call: IngestCall) -> list[RejectedRow]:
@@ -57,18 +57,21 @@ def _reject_lines_without_order(staged: str, call: IngestCall) -> list[RejectedR
 
     For anybody but a browser, a draft is not an order.
     """
-    its = f"FROM customers_order o WHERE o.order_id = {staged}.order_id"
-    is_draft = call.is_from_browser
-    execution.execute(f"UPDATE {staged} SET record = (SELECT o.id {its} AND o.is_draft = {is_draft})")
+    orders = stored_records.ORDERS
+    stored_records.gather(orders, RecordKey.Kind.ORDER, staged)
+    others = f"SELECT id FROM {orders.stored} WHERE is_draft <> {call.is_from_browser}"
+    execution.execute(f"UPDATE {staged} SET record = NULL WHERE record IN ({others})")
+    is_stored = f"EXISTS (SELECT 1 FROM {orders.stored} o WHERE o.order_id = {staged}.order_id)"
     rejected = [
         RejectedRow(
             line, f"order_id: {_why_no_order(order_id, exists=bool(exists))}; import the orders first"
         )
         for line, order_id, exists in execution.fetch_all(
-            f"SELECT line, order_id, EXISTS (SELECT 1 {its}) FROM {staged} WHERE record IS NULL ORDER BY line"
+            f"SELECT line, order_id, {is_stored} FROM {staged} WHERE record IS NULL ORDER BY line"
         )
     ]
-    execution.execute(f"DELETE FROM {staged} WHERE record IS NULL")
+    if rejected:
+        execution.execute(f"DELETE FROM {staged} WHERE record IS NULL")
     return rejected
 
 
@@ -84,11 +87,18 @@ def delete_other_lines(kept: Iterable[tuple[str, str]]) -> None:
         "lines_kept", "order_id text, key text, PRIMARY KEY (order_id, key)"
     )
     temporary_tables.load_rows("lines_kept", ("order_id", "key"), kept)
+    orders = stored_records.ORDERS
+    stored_records.lock_and_copy(orders, RecordKey.Kind.ORDER, "SELECT order_id FROM lines_kept")
+    temporary_tables.copy_rows(
+        "stored_lines",
+        "customers_orderline",
+        f"(customer_id, order_id) IN (SELECT customer_id, id FROM {orders.stored})",
+    )
     execution.execute(
-        """DELETE FROM customers_orderline WHERE id IN (
-               SELECT l.id FROM customers_order o JOIN customers_orderline l ON l.order_id = o.id
-               WHERE o.order_id IN (SELECT order_id FROM lines_kept) AND NOT EXISTS (
-                   SELECT 1 FROM lines_kept k WHERE k.order_id = o.order_id AND k.key = l.key))"""
+        f"""DELETE FROM customers_orderline WHERE ({_LINE_KEY}) IN (
+                SELECT {_LINE_KEY} FROM stored_lines l WHERE NOT EXISTS (
+                    SELECT 1 FROM {orders.stored} o JOIN lines_kept k ON k.order_id = o.order_id
+                    WHERE o.id = l.order_id AND k.key = l.key))"""
     )
 
 

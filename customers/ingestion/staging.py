@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from core.db import backends, dialect, execution, temporary_tables
 from core.db.sql import Sql
 from customers.facts import queue
-from customers.identity import merging
+from customers.models import Event, Order
 from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
 from customers.rows.parsing import Record
 
@@ -40,6 +40,7 @@ OWNER_ID_COLUMNS: Mapping[str, tuple[str, ...]] = {
     ORDER_LINES.name: (),
     EVENTS.name: ("customer_id", "anonymous_id"),
 }
+_KEYED_TABLES: Mapping[str, str] = {ORDERS.name: Order._meta.db_table, EVENTS.name: Event._meta.db_table}
 
 
 @dataclass(frozen=True)
@@ -64,32 +65,37 @@ class IngestCall:
 
 
 def stage_rows(kind: Kind, rows: Iterable[Record]) -> None:
+    """Fill the staging table of a kind.
+
+    ``id`` is the primary key that the record gets if it is new, ``record`` that of the stored record.
+    """
     types = dict.fromkeys(NUMERIC_COLUMNS, "bigint") | dict.fromkeys(
         DATETIME_COLUMNS, dialect.datetime_type_sql()
     )
     columns = ", ".join(f"{column} {types.get(column, 'text')}" for column in kind.columns)
-    table = f"staged_{kind.name}"
+    staged, table = f"staged_{kind.name}", _KEYED_TABLES.get(kind.name)
     temporary_tables.create_temporary_table(
-        table,
-        f"line bigint, {columns}, customer bigint, visitor bigint, record bigint",
+        staged,
+        f"line bigint, {columns}, customer bigint, visitor bigint, record bigint,"
+        f" id bigint {backends.next_key_default_sql(table) if table else ''}",
         joined_on=("customer", "visitor", "record", *kind.key),
     )
-    temporary_tables.load_rows(table, ("line", *kind.columns), rows)
+    temporary_tables.load_rows(staged, ("line", *kind.columns), rows)
+    if table:
+        backends.fill_next_keys(staged, table)
 
 
 def upsert_staged(
-    table: str, staged: str, on: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
-) -> int | None:
+    table: str, joined: str, columns: Mapping[str, str], key: str, *, updated: Iterable[str]
+) -> None:
     """Merge staged rows into a table, in their order.
 
-    Return how many were created; None on SQLite, which has no other writer.
+    ``joined`` is the FROM clause of the staged rows ``s`` and stored rows ``r``. ``columns`` are expressions of both.
     """
-    names = ", ".join(columns)
-    values = ", ".join(columns.values())
     sets = ", ".join(f"{name} = excluded.{name}" for name in updated)
-    return backends.upsert(
-        f"INSERT INTO {table} ({names}) SELECT {values} FROM {staged} s LEFT JOIN {table} r ON {on}"
-        f" WHERE true ORDER BY s.line ON CONFLICT ({key}) DO UPDATE SET {sets}"
+    execution.execute(
+        f"""INSERT INTO {table} ({", ".join(columns)}) SELECT {", ".join(columns.values())} {joined}
+            WHERE true ORDER BY s.line ON CONFLICT ({key}) DO UPDATE SET {sets}"""
     )
 
 
@@ -122,19 +128,6 @@ def reject_ownerless(staged: str, reason: str) -> list[RejectedRow]:
     return refused
 
 
-def fill_record_ids(staged: str, table: str, column: str, condition: str = "") -> None:
-    found = f"(SELECT r.id FROM {table} r WHERE r.{column} = {staged}.{column} {condition})"
-    execution.execute(f"UPDATE {staged} SET record = {found} WHERE {found} IS NOT NULL")  # most rows are new
-
-
-def fill_owners(staged: str, table: str) -> None:
-    """Fill ``customer`` of rows that name none with the owner of the stored record."""
-    execution.execute(
-        f"""UPDATE {staged} SET customer = (SELECT r.customer_id FROM {table} r WHERE r.id = {staged}.record)
-            WHERE customer IS NULL AND record IS NOT NULL"""
-    )
-
-
 def count_staged(staged: str) -> Outcome:
     [(created, updated)] = execution.fetch_all(
         f"SELECT count(*) FILTER (WHERE record IS NULL), count(*) FILTER (WHERE record IS NOT NULL) FROM {staged}"
@@ -151,38 +144,13 @@ def staged_or_stored(*columns: str, **defaults: str) -> dict[str, str]:
 
 
 def queue_fact_updates(
-    kind: Kind, columns: Mapping[str, str], appended: Iterable[str], *, is_only_writer: bool
+    kind: Kind, columns: Mapping[str, str], appended: Iterable[str], joined: str, *, replaced: int
 ) -> None:
-    """Queue new records to be merged into the facts, and the customers of updated ones to be recomputed.
-
-    If not ``is_only_writer``, another writer has created one of the new records first: all customers are recomputed.
-    """
-    staged = f"staged_{kind.name}"
-    if not is_only_writer:
-        queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
-        return
-    table = f"customers_{kind.name.removesuffix('s')}"
+    """Queue new records to be merged into the facts, and the customers of replaced ones to be recomputed."""
     names = ", ".join(appended)
     execution.execute(
         f"""INSERT INTO customers_appended{kind.name.removesuffix("s")} (customer_id, {names})
-            SELECT s.customer, {", ".join(columns[name] for name in appended)}
-            FROM {staged} s LEFT JOIN {table} r ON r.id = s.record WHERE s.record IS NULL"""
+            SELECT s.customer, {", ".join(columns[name] for name in appended)} {joined} WHERE s.record IS NULL"""
     )
-    queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged} WHERE record IS NOT NULL"))
-
-
-def reassign_moved(staged: str, table: str, children: Mapping[str, str]) -> None:
-    """Reassign records, with their children, that were sent again under another customer."""
-    temporary_tables.create_temporary_table("moved_parents", "id bigint PRIMARY KEY, customer bigint")
-    moved = execution.execute(
-        f"""INSERT INTO moved_parents SELECT r.id, s.customer FROM {staged} s
-            JOIN {table} r ON r.id = s.record WHERE s.customer IS NOT NULL AND s.customer <> r.customer_id"""
-    )
-    if not moved:
-        return
-    queue.mark_facts_stale(Sql(f"SELECT r.customer_id FROM {table} r JOIN moved_parents p ON p.id = r.id"))
-    for child, parent in children.items():
-        merging.reassign(
-            child, Sql(f"SELECT c.id, p.customer FROM {child} c JOIN moved_parents p ON p.id = c.{parent}")
-        )
-    merging.reassign(table, Sql("SELECT id, customer FROM moved_parents"))
+    if replaced:
+        queue.mark_facts_stale(Sql(f"SELECT customer FROM staged_{kind.name} WHERE record IS NOT NULL"))

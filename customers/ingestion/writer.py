@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from core.db import backends, time_limits, transactions
+from core.db import time_limits, transactions
 from core.wakeup import notify_on_commit
 from customers.identity import identity_locks, merging, resolver, tombstones
 from customers.rows.kinds import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, Kind
 from customers.rows.parsing import Record
 from customers.signals import records_changed
 
-from . import drafts
+from . import drafts, event_partitions
 from .combining import batches_without_repeats, named_customer_ids, rejected_repeats
 from .customer_writer import write_customers
 from .event_writer import write_events
@@ -53,7 +53,7 @@ def ingest(
     call = IngestCall(instant, source, origin, trusts_ids)
 
     def ingest_in_batches(batch_size: int) -> Outcome:
-        return transactions.retry_on_deadlock(lambda: _ingest(kind, records, call, notify, batch_size))
+        return transactions.retry_on_conflict(lambda: _ingest(kind, records, call, notify, batch_size))
 
     return time_limits.AdaptiveBatch(max(len(records), MIN_BATCH_SIZE), MIN_BATCH_SIZE).run(ingest_in_batches)
 
@@ -74,7 +74,6 @@ def _ingest(
     batch_size: int,
 ) -> Outcome:
     outcome = Outcome()
-    backends.check_foreign_keys_immediately()
     tombstones.lock_shared()
     from_browser = call.origin is Origin.BROWSER
     kept, outcome.skipped = tombstones.skip_erased(kind, numbered_records, from_browser=from_browser)
@@ -85,6 +84,8 @@ def _ingest(
             )
         drafts.lock_shared()
     awaited: list[str] = []
+    if kind is EVENTS:
+        event_partitions.create_for(kept, call.origin, call.at)
     for number, (rows, repeated) in enumerate(batches_without_repeats(kind, kept, batch_size)):
         if call.trusts_ids:
             resolver.trust_customer_ids(named_customer_ids(kind, rows), call.at)

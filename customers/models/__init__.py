@@ -15,8 +15,9 @@ from .facts import (
     Upcoming,
 )
 from .identity_link import IdentityLink, OrderMessage, Traits, UnsignedLink
-from .order import COUNTING_STATUSES, Order, OrderLine
+from .order import COUNTING_STATUSES, Order, OrderLine, lines_of
 from .privacy import ConsentChange, Erasure, Salt, Tombstone
+from .record_key import RecordKey
 from .tracking import Batch, RefusedMessage, Source
 from .upload import Import
 
@@ -44,6 +45,7 @@ __all__ = [
     "Order",
     "OrderLine",
     "OrderMessage",
+    "RecordKey",
     "RefusedMessage",
     "Salt",
     "Source",
@@ -55,4 +57,5 @@ __all__ = [
     "Traits",
     "UnsignedLink",
     "Upcoming",
+    "lines_of",
 ]

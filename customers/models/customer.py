@@ -101,6 +101,7 @@ class Customer(models.Model):
         blank=True,
         editable=False,
         db_index=False,
+        db_constraint=False,
         on_delete=models.CASCADE,
         related_name="merged",
         help_text="The customer that this profile was merged into.",
@@ -179,7 +180,9 @@ class Identity(models.Model):
 
     kind = models.CharField(max_length=12, choices=Kind)
     value = models.CharField(max_length=255)
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="identities")
+    customer = models.ForeignKey(
+        Customer, on_delete=models.CASCADE, related_name="identities", db_constraint=False
+    )
     is_trusted = models.BooleanField(
         default=True,
         db_default=True,

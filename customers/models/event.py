@@ -8,7 +8,7 @@ from .customer import Customer
 
 
 class Event(models.Model):
-    """Something that a customer did.
+    """Something that a customer did. ``RecordKey`` makes its message id unique.
 
     ``properties`` is stored as it was sent; ``properties_comparable`` holds the same values for rules to compare (see
     ``core.values.sortable_values``). The product columns hold the case-folded product of the properties themselves;
@@ -49,14 +49,6 @@ class Event(models.Model):
             models.Index(fields=("customer", "occurred_at"), name="events_of_customer"),
             models.Index(fields=("occurred_at",), name="events_by_time"),
         )
-        # Not ``unique=True``: on PostgreSQL that makes a second index, for searches by prefix, to keep up.
-        constraints = (
-            models.UniqueConstraint(
-                fields=("message_id", "is_from_browser"),
-                name="event_once",
-                violation_error_message="There is an event with this id already.",
-            ),
-        )
 
     def __str__(self) -> str:
         return self.name
@@ -65,12 +57,17 @@ class Event(models.Model):
 class EventProduct(models.Model):
     """One product of an event's ``products`` list, case-folded."""
 
-    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="products", db_constraint=False)
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+")
+    event = models.ForeignKey(
+        Event, on_delete=models.CASCADE, related_name="products", db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="+", db_index=False)
     sku_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
     name_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
     category_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
     brand_folded = models.CharField(max_length=3000, blank=True, default="", editable=False)
+
+    class Meta:
+        indexes = (models.Index(fields=("customer", "event"), name="products_of_event"),)
 
     def __str__(self) -> str:
         return self.name_folded or self.sku_folded

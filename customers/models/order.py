@@ -12,7 +12,10 @@ COUNTING_STATUSES: Final = ("paid", "fulfilled")
 
 
 class Order(models.Model):
-    """What a customer bought at one time. It counts if it is paid or fulfilled."""
+    """What a customer bought at one time. It counts if it is paid or fulfilled.
+
+    ``RecordKey`` makes its order id unique.
+    """
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -43,14 +46,6 @@ class Order(models.Model):
             models.Index(fields=("customer", "placed_at"), name="orders_of_customer"),
             models.Index(fields=("placed_at",), name="orders_by_time"),
         )
-        # Not ``unique=True``: on PostgreSQL that makes a second index, for searches by prefix, to keep up.
-        constraints = (
-            models.UniqueConstraint(
-                fields=("order_id",),
-                name="order_once",
-                violation_error_message="There is an order with this id already.",
-            ),
-        )
 
     def __str__(self) -> str:
         return self.order_id
@@ -59,8 +54,10 @@ class Order(models.Model):
 class OrderLine(models.Model):
     """One product of an order; a negative quantity is a return."""
 
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines", db_constraint=False)
-    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="lines")
+    order = models.ForeignKey(
+        Order, on_delete=models.CASCADE, related_name="lines", db_constraint=False, db_index=False
+    )
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="lines", db_index=False)
     key = models.CharField(
         max_length=600,
         help_text="= and the id that the shop sent, or the number among equal lines, and the sku.",
@@ -79,7 +76,7 @@ class OrderLine(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                fields=("order", "key"),
+                fields=("customer", "order", "key"),
                 name="line_once_in_an_order",
                 violation_error_message="The order already has this line.",
             ),
@@ -87,3 +84,8 @@ class OrderLine(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.sku
+
+
+def lines_of(customer: Customer) -> "models.Prefetch[str, models.QuerySet[OrderLine], str]":
+    """Return what ``prefetch_related`` of a customer's orders needs to find their lines by the customer, too."""
+    return models.Prefetch("lines", OrderLine.objects.filter(customer=customer))

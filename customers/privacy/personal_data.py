@@ -21,7 +21,7 @@ from customers.consent import addresses
 from customers.facts import relations, update
 from customers.identity import tombstones
 from customers.ingestion import customer_writer
-from customers.models import Customer, Erasure, Event, Identity, Order
+from customers.models import Customer, Erasure, Event, Identity, Order, lines_of
 from customers.signals import records_changed
 
 from .mentions import Mentions
@@ -173,7 +173,7 @@ def _consent(customer: Customer) -> list[dict[str, Any]]:
 def _orders(customer: Customer) -> list[dict[str, Any]]:
     columns = ("order_id", "placed_at", "status", "total", "discount_total", "refunded_total", "currency",
                "coupon_code", "is_draft")  # fmt: skip
-    orders = customer.orders.order_by("placed_at", "pk").prefetch_related("lines")
+    orders = customer.orders.order_by("placed_at", "pk").prefetch_related(lines_of(customer))
     return [
         {name: _plain(getattr(order, name)) for name in columns}
         | {

@@ -121,7 +121,7 @@ def claim_due_requests(at: datetime, limit: int) -> tuple[int, Sequence[Confirma
                 claimed.append(request)
         return len(due), claimed
 
-    return transactions.retry_on_deadlock(claim)
+    return transactions.retry_on_conflict(claim)
 
 
 def release_requests(claimed: Sequence[ConfirmationRequest], not_before: datetime) -> None:
@@ -203,7 +203,7 @@ def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
         notify_on_commit(records_changed)
         return ConfirmationStatus("confirmed", status.email)
 
-    return transactions.retry_on_deadlock(confirm)
+    return transactions.retry_on_conflict(confirm)
 
 
 def _subscribe(request: ConfirmationRequest, at: datetime) -> None:

@@ -15,7 +15,7 @@ from core.db import dialect
 from core.db.execution import batches
 from core.values import decimals, sortable_values
 from customers.identity.lookup import CUSTOMER_ID
-from customers.ingestion import line_writer, writer
+from customers.ingestion import line_writer, record_keys, writer
 from customers.ingestion.results import Origin
 from customers.models import Identity, Order, OrderMessage
 from customers.rows.kinds import ORDER_LINES, ORDERS
@@ -56,7 +56,7 @@ def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int]
     """Store messages about orders, and update these orders and those of ``moved`` identities."""
     messages = [message for message in messages if message.is_trusted or message.action in _SALES]
     order_ids = {message.order_id for message in messages}
-    known, stored = _messages_by_order(order_ids), _orders_by_id(order_ids)
+    known, stored = _messages_by_order(order_ids), record_keys.find_orders(order_ids)
     for message in messages:
         earlier = known.setdefault(message.order_id, [])
         trusted = [other for other in earlier if other.is_trusted]
@@ -72,7 +72,7 @@ def record_order_messages(messages: Sequence[OrderMessage], moved: Iterable[int]
     for part in batches([*moved]):
         order_ids |= set(OrderMessage.objects.filter(identity__in=part).values_list("order_id", flat=True))
     if order_ids:
-        _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), at)
+        _write_orders(_messages_by_order(order_ids), record_keys.find_orders(order_ids), at)
 
 
 def confirm_orders(order_ids: Sequence[str], at: datetime) -> None:
@@ -80,7 +80,7 @@ def confirm_orders(order_ids: Sequence[str], at: datetime) -> None:
     for part in batches(order_ids):
         OrderMessage.objects.filter(order_id__in=part, is_trusted=False).delete()
         OrderMessage.objects.filter(order_id__in=part).update(is_late=True)
-    _write_orders(_messages_by_order(order_ids), _orders_by_id(order_ids), at)
+    _write_orders(_messages_by_order(order_ids), record_keys.find_orders(order_ids), at)
 
 
 def _store_messages(known: Mapping[str, Sequence[OrderMessage]], stored: Mapping[str, Order]) -> None:
@@ -114,14 +114,6 @@ def _messages_by_order(order_ids: Iterable[str]) -> dict[str, list[OrderMessage]
         for message in OrderMessage.objects.filter(order_id__in=part).select_related("identity"):
             known[message.order_id].append(message)
     return known
-
-
-def _orders_by_id(order_ids: Iterable[str]) -> dict[str, Order]:
-    return {
-        order.order_id: order
-        for part in batches([*order_ids])
-        for order in Order.objects.filter(order_id__in=part)
-    }
 
 
 def _write_orders(

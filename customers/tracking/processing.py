@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.db.execution import batches
 from core.wakeup import notify_on_commit
 from customers.identity import resolution, tombstones
 from customers.identity.assertions import Assertion
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
 from customers.identity.resolution import Resolution
 from customers.identity.unsigned_links import UnsignedAssertion
-from customers.ingestion import drafts, writer
+from customers.ingestion import drafts, record_keys, writer
 from customers.ingestion.attribute_limit import TOO_MANY_ATTRIBUTES
 from customers.ingestion.results import Origin
-from customers.models import Event, OrderMessage, Source
+from customers.models import OrderMessage, Source
 from customers.rows.cells import InvalidRow
 from customers.rows.kinds import EVENTS
 from customers.rows.settings import ShopSettings, shop_settings
@@ -128,11 +127,7 @@ def _new_messages(
 
     Message ids of browsers are separate from those of servers, because anybody can send with the key of a browser.
     """
-    processed = {
-        key
-        for part in batches([message.message_id for _, message in parsed])
-        for key in Event.objects.filter(message_id__in=part).values_list("message_id", "is_from_browser")
-    }
+    processed = record_keys.existing_messages([message.message_id for _, message in parsed])
     known = tombstones.find_erased(
         id for original, message in parsed for id in _tombstone_ids(original.source, message)
     )

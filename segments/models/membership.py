@@ -63,6 +63,7 @@ class Change(models.Model):
         Customer,
         null=True,
         on_delete=models.SET_NULL,
+        db_constraint=False,
         related_name="changes",
         help_text="Empty once the customer is erased.",
     )

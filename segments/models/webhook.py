@@ -134,6 +134,7 @@ class Message(models.Model):
         Customer,
         null=True,
         on_delete=models.SET_NULL,
+        db_constraint=False,
         related_name="+",
         help_text="Empty for a summary, and once the customer is erased.",
     )
