@@ -131,6 +131,7 @@ UNGRANTED_PERMISSIONS: Final = (
         "customers.order",
         "customers.orderline",
         "customers.ordermessage",
+        "customers.recordkey",
         "customers.salt",
         "customers.stalefacts",
         "customers.totals",
