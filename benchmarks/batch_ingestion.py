@@ -49,7 +49,8 @@ def _time_inserted_batch(batch: shop_in_sql.Numbered, clock: Clock) -> float:
     before = Event.objects.aggregate(latest=Max("pk"))["latest"]
     rows = _bare_rows([record for _, record in batch])
     taken = time_call(lambda: _insert_rows(rows))
-    execution.execute("DELETE FROM customers_event WHERE id > %s", [before])
+    since = min(row[list(BARE_COLUMNS).index("occurred_at")] for row in rows)
+    execution.execute("DELETE FROM customers_event WHERE occurred_at >= %s AND id > %s", [since, before])
     return taken
 
 

@@ -19,10 +19,10 @@ import harness
 from django.core.management.color import no_style
 from django.db import connection, models
 
-from core.db import backends, dialect, execution, temporary_tables
+from core.db import backends, dialect, execution, partitions, temporary_tables
 from core.values import sortable_values
-from customers.ingestion import line_writer, writer
-from customers.models import Customer, Event, Identity, Order, OrderLine
+from customers.ingestion import event_partitions, line_writer, writer
+from customers.models import Customer, Event, Identity, Order, OrderLine, RecordKey
 from customers.models.customer import ANONYMOUS_PREFIX
 from customers.rows.kinds import CUSTOMERS, EVENTS, ORDER_LINES, ORDERS, Kind
 from customers.rows.parsing import Record
@@ -44,7 +44,7 @@ MOST_EACH = 2_000  # orders or visits of one person, and events of one visit
 PRODUCTS, PAGES = catalogue.PRODUCTS, catalogue.PAGES
 PIECES = (1, 2, 3)
 PROFILES = 500
-TABLES = (Customer, Identity, Order, OrderLine, Event)
+TABLES = (Customer, Identity, Order, OrderLine, Event, RecordKey)
 
 Numbered = list[tuple[int, Record]]
 News = Mapping[Kind, Numbered]
@@ -107,6 +107,7 @@ def build(customers: int, until: datetime, seed: int = SEED) -> None:
             _write_customers,
             _write_orders,
             _write_events,
+            _write_record_keys,
             _check_totals,
         ):
             step(plan)
@@ -432,6 +433,8 @@ def _write_orders(plan: Plan) -> None:
 
 def _write_events(plan: Plan) -> None:
     """Write the events of all visits, in the order of time."""
+    months = event_partitions.months_around(datetime.fromtimestamp(plan.until, UTC), HISTORY_DAYS // 28, 2)
+    partitions.create_months(Event._meta.db_table, months)
     key = f"visit * {MOST_EACH} + step"
     # Counted from the end of the visit: 0 is the last event.
     to_go = "length - step"
@@ -475,6 +478,15 @@ def _write_events(plan: Plan) -> None:
         )
     )
     _start_sequence_after(Event)
+
+
+def _write_record_keys(_: Plan) -> None:
+    for model, kind, value, at in (
+        (Order, RecordKey.Kind.ORDER, "order_id", "placed_at"),
+        (Event, RecordKey.Kind.MESSAGE, "message_id", "occurred_at"),
+    ):
+        values = {"kind": str(kind.value), "value": value, "record": "id", "at": at}
+        execution.execute(_insert(RecordKey, values, model._meta.db_table))
 
 
 def _check_totals(plan: Plan) -> None:
@@ -569,7 +581,7 @@ def _indexes_of_postgresql(tables: list[str]) -> tuple[list[str], list[str]]:
     )
     drop = [f"ALTER TABLE {table} DROP CONSTRAINT {name}" for table, name, _ in constraints]
     drop += [f"DROP INDEX {index}" for index, _ in indexes]
-    make = [definition for _, definition in indexes]
+    make = [definition.replace(" ON ONLY ", " ON ") for _, definition in indexes]
     # Foreign keys come last, because their checks use the indexes.
     make += [
         f"ALTER TABLE {table} ADD CONSTRAINT {name} {what}" for table, name, what in reversed(constraints)
