@@ -23,7 +23,7 @@ def _fill(segment: Segment, at: datetime, change: Callable[[set[int]], set[int]]
     with transaction.atomic():
         # Concurrent edits are applied one after another.
         lock_members()
-        locked = Segment.objects.select_for_update().get(pk=segment.pk)
+        locked = Segment.objects.get(pk=segment.pk)
         members = set(Membership.objects.filter(segment=locked).values_list("customer_id", flat=True))
         wanted = change(members)
         if wanted == members:

@@ -46,12 +46,11 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
 
 
 def add_candidates(customers: Query) -> int:
-    """Add the customers whose keys a query selects. Return how many were not candidates yet."""
+    """Add the customers whose keys a query selects as ``key``. Return how many were not candidates yet."""
     return execution.execute(
         compose(
             """INSERT INTO candidates (customer_id, recorded)
-                WITH named (customer_id) AS ({customers}) SELECT customer_id, 0 FROM named WHERE true
-                ON CONFLICT (customer_id) DO NOTHING""",
+                SELECT key, 0 FROM ({customers}) AS named WHERE true ON CONFLICT (customer_id) DO NOTHING""",
             customers=customers,
         )
     )

@@ -5,11 +5,12 @@ stored members, or who became known or unknown, is a row of the table ``differen
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import structlog
 from django.conf import settings
 
-from core.db import execution, temporary_tables, time_limits
+from core.db import dialect, execution, temporary_tables, time_limits
 from core.db.sql import Query, Sql, compose
 from segments.evaluation.compiler import CompiledRules
 from segments.models import Membership, Segment
@@ -21,19 +22,26 @@ _MEMBERS = Membership._meta.db_table
 
 EVALUATION_BATCH_SIZE = 5_000  # customers, if one statement for all of them takes too long
 
-CHANGED_CUSTOMERS_SQL = Sql("SELECT customer_id FROM differences WHERE bits <> stored")
+CHANGED_CUSTOMERS_SQL = Sql("SELECT customer_id AS key FROM differences WHERE bits <> stored")
 """The query of customers who enter or leave a segment."""
 
 
 def evaluate(
-    segments: Sequence[Segment], compiled: CompiledRules, context: EvaluationContext, table: str = ""
+    segments: Sequence[Segment],
+    compiled: CompiledRules,
+    context: EvaluationContext,
+    table: str = "",
+    count: int | None = None,
 ) -> int:
     """Evaluate segments for all customers, or those in a table; return the number of differences.
 
-    If the statement takes longer than STATEMENT_LIMIT, the customers are evaluated in batches.
+    If the statement takes longer than STATEMENT_LIMIT, the customers are evaluated in batches. ``count`` is the number
+    of customers in the table, if the caller knows it: a single batch has no limit.
     """
     answers = compiled.table_answers_sql(table, context) if table else compiled.all_answers_sql(context)
     empty_differences()
+    if table and count is not None and count <= EVALUATION_BATCH_SIZE:
+        return add_differences(segments, answers, table)
     try:
         with time_limits.roll_back_after(settings.STATEMENT_LIMIT):
             return add_differences(segments, answers, table)
@@ -77,20 +85,44 @@ def empty_differences() -> None:
     """Create the table of differences, or empty it."""
     temporary_tables.create_temporary_table(
         "differences",
-        "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint,"
-        " former_bits bigint",
+        "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint",
     )
 
 
-def add_answers_with_former_statistics(answers: Query) -> None:
-    """Add to the differences the answers that the former statistics would give."""
+def gather_customers(at: datetime, former_answers: Query | None = None) -> None:
+    """Copy what explains the changes of the customers in ``differences`` to the table ``differing``.
+
+    ``latest_at`` is the instant of a customer's latest record up to ``at``. ``former_answers`` are the answers that the
+    former statistics would give, if these have changed.
+    """
+    moment = dialect.datetime_type_sql()
     temporary_tables.create_temporary_table(
-        "former_answers", "customer_id bigint PRIMARY KEY, bits bigint, known bigint"
+        "differing",
+        "customer_id bigint PRIMARY KEY, public_id text, merged_into_id bigint,"
+        f" first_seen_at {moment}, latest_at {moment}, former_bits bigint",
+        joined_on=("customer_id", "merged_into_id"),
     )
-    execution.execute(compose("INSERT INTO former_answers {answers}", answers=answers))
+    latest = dialect.greatest_sql(
+        *(
+            f"(SELECT max({column}) FROM {table} r WHERE r.customer_id = c.id AND r.{column} <= {{at}})"
+            for table, column in (("customers_order", "placed_at"), ("customers_event", "occurred_at"))
+        )
+    )
+    answers, former_bits, joined = Sql(""), "NULL", ""
+    if former_answers is not None:
+        answers = compose("WITH former (customer_id, bits, known) AS ({answers})", answers=former_answers)
+        former_bits, joined = "a.bits", "LEFT JOIN former a ON a.customer_id = c.id"
     execution.execute(
-        """UPDATE differences SET former_bits = (
-            SELECT f.bits FROM former_answers f WHERE f.customer_id = differences.customer_id)"""
+        compose(
+            f"""INSERT INTO differing (customer_id, public_id, merged_into_id, first_seen_at, latest_at, former_bits)
+                {{answers}}
+                SELECT c.id, c.customer_id, c.merged_into_id, f.first_seen_at,
+                    CASE WHEN f.newest_at > {{at}} THEN {latest} ELSE f.newest_at END, {former_bits}
+                FROM customers_customer c LEFT JOIN customers_facts f ON f.customer_id = c.id {joined}
+                WHERE c.id IN (SELECT customer_id FROM differences)""",
+            answers=answers,
+            at=dialect.datetime_param(at),
+        )
     )
 
 

@@ -8,6 +8,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Max
 
 from core.backoff import Backoff
+from core.db.sql import Sql
 from core.wakeup import notify_on_commit
 from customers.facts import touched_customers, update
 from customers.models import Touched
@@ -111,6 +112,8 @@ class RefreshPass:
         """Evaluate and write segments together. If that fails, do it one by one, so that only one segment fails."""
         if not batch:
             return []
+        if not (batch[0].is_full or self.candidate_count):
+            return write.unchanged_outcomes(planned.segment for planned in batch)
         try:
             with transaction.atomic():
                 return self._evaluate_and_write(batch)
@@ -123,37 +126,30 @@ class RefreshPass:
         segments = [planned.segment for planned in batch]
         is_full, context = batch[0].is_full, self.plan.context
         compiled = compile_rules(segments)
-        differing = 0
-        if is_full or self.candidate_count:
-            table = "" if is_full else candidates.CANDIDATES
-            differing = differences.evaluate(segments, compiled, context, table)
-        edited = _lock_segments(segments)
+        table = "" if is_full else candidates.CANDIDATES
+        if not differences.evaluate(segments, compiled, context, table, self.candidate_count):
+            return write.unchanged_outcomes(segments)
+        edited = _edited_meanwhile(segments)
         if edited:  # their next refresh evaluates the new rule
             return self._refresh_batch([planned for planned in batch if planned.segment.pk not in edited])
-        if not differing:
-            return write.unchanged_outcomes(segments)
-        written = self._explain(batch, compiled)
-        outcomes = write.write_differences(self.run, self.plan.at, written)
-        self.changed_segments |= {
-            outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left
-        }
-        self._add_changed_customers(segments)
-        return outcomes
-
-    def _explain(self, batch: Sequence[PlannedSegment], compiled: CompiledRules) -> list[WrittenSegment]:
-        """Return the segments with what determines the causes of their changes."""
         written = [
             self._with_causes(planned, needed)
             for planned, needed in zip(batch, compiled.statistics, strict=True)
         ]
-        if any(entry.statistics_changed for entry in written):
-            context, previous = self.plan.context, self.plan.previous
-            former = PopulationStatistics(context.statistics | (previous.statistics if previous else {}))
-            former_context = EvaluationContext(context.at, context.zone, context.facts, former)
-            differences.add_answers_with_former_statistics(
-                compiled.table_answers_sql("differences", former_context)
-            )
-        return written
+        former = self._former_answers(compiled) if any(one.statistics_changed for one in written) else None
+        outcomes = write.write_differences(self.run, self.plan.at, written, former)
+        self.changed_segments |= {
+            outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left
+        }
+        self._add_changed_customers(segments, is_full=is_full)
+        return outcomes
+
+    def _former_answers(self, compiled: CompiledRules) -> Sql:
+        """Return the query of what the former statistics would answer for the customers in ``differences``."""
+        context, previous = self.plan.context, self.plan.previous
+        former = PopulationStatistics(context.statistics | (previous.statistics if previous else {}))
+        former_context = EvaluationContext(context.at, context.zone, context.facts, former)
+        return compiled.table_answers_sql("differences", former_context)
 
     def _with_causes(self, planned: PlannedSegment, statistics: Sequence[Statistic]) -> WrittenSegment:
         segment, cause = planned.segment, ""
@@ -178,9 +174,10 @@ class RefreshPass:
             ),
         )
 
-    def _add_changed_customers(self, segments: Sequence[Segment]) -> None:
+    def _add_changed_customers(self, segments: Sequence[Segment], *, is_full: bool) -> None:
         """Make customers who entered or left candidates for the segments that refer to these."""
-        self.candidate_count += candidates.add_candidates(differences.CHANGED_CUSTOMERS_SQL)
+        if is_full:  # otherwise they are candidates already
+            self.candidate_count += candidates.add_candidates(differences.CHANGED_CUSTOMERS_SQL)
         if not self.plan.empties_queue and any(
             references.referring_segments(segment.slug) for segment in segments
         ):
@@ -210,12 +207,13 @@ class RefreshPass:
         run.save()
 
 
-def _lock_segments(segments: Sequence[Segment]) -> set[int]:
-    """Lock the segments until the transaction ends; return the keys of those that were edited or deleted meanwhile."""
-    rows = (
-        Segment.objects.select_for_update().filter(pk__in=[segment.pk for segment in segments]).order_by("pk")
-    )
-    versions = dict(rows.values_list("pk", "version"))
+def _edited_meanwhile(segments: Sequence[Segment]) -> set[int]:
+    """Return the keys of the segments whose rule was edited since the plan was made.
+
+    An edit that commits after this is evaluated by the next refresh, like one that commits after this refresh.
+    """
+    stored = Segment.objects.filter(pk__in=[segment.pk for segment in segments]).order_by()
+    versions = dict(stored.values_list("pk", "version"))
     return {segment.pk for segment in segments if versions.get(segment.pk) != segment.version}
 
 

@@ -13,7 +13,7 @@ from django.db.models.expressions import RawSQL
 
 from core.db import dialect, execution, temporary_tables
 from core.db.locks import acquire
-from core.db.sql import Sql, compose
+from core.db.sql import Query, Sql, compose
 from core.wakeup import notify_on_commit
 from customers.facts import touched_customers
 from customers.models import Customer, CustomerQuerySet
@@ -60,16 +60,20 @@ def lock_members() -> None:
     acquire("members")
 
 
-def write_differences(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> list[Outcome]:
+def write_differences(
+    run: Refresh, at: datetime, written: Sequence[WrittenSegment], former_answers: Query | None = None
+) -> list[Outcome]:
     """Append the changes of the table ``differences``, and insert, update and delete members.
 
-    The position of a segment in ``written`` is that of its bit.
+    The position of a segment in ``written`` is that of its bit. ``former_answers`` are what the former statistics would
+    answer, if these have changed.
     """
     segments = _segments_cte(written)
-    latest_id = Change.objects.latest_id()
-    _append_changes(run, at, written, segments)
-    count_by_day(at, after=latest_id)
-    counts = _count_differences(segments)
+    counts, latest_id = _count_differences(segments)
+    if any(count.entered or count.left for count in counts.values()):
+        differences.gather_customers(at, former_answers)
+        _append_changes(run, at, written, segments)
+        count_by_day(at, after=latest_id)
     _write_members(at, segments, counts)
     return [_outcome(entry.segment, counts.get(entry.segment.pk) or MemberCounts()) for entry in written]
 
@@ -101,11 +105,10 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
         compose(
             f"""INSERT INTO {_CHANGES} (segment_id, customer_id, public_id, change, at, cause, refresh_id)
                 {segments}
-                SELECT w.segment_id, d.customer_id, c.customer_id,
+                SELECT w.segment_id, d.customer_id, c.public_id,
                     CASE WHEN d.bits & w.bit <> 0 THEN 'entered' ELSE 'left' END, {{at}}, {{cause}}, {{run}}
                 FROM differences d JOIN written w ON d.bits & w.bit <> d.stored & w.bit
-                JOIN customers_customer c ON c.id = d.customer_id
-                LEFT JOIN customers_facts f ON f.customer_id = d.customer_id
+                JOIN differing c ON c.customer_id = d.customer_id
                 LEFT JOIN candidates t ON t.customer_id = d.customer_id
                 ORDER BY w.segment_id, d.customer_id""",
             at=dialect.datetime_param(at),
@@ -115,15 +118,18 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
     )
 
 
-def _count_differences(segments: str) -> dict[int, MemberCounts]:
+def _count_differences(segments: str) -> tuple[dict[int, MemberCounts], int]:
+    """Return the differences of each segment that has any, and the id of the latest change."""
     rows = execution.fetch_all(
-        f"""{segments} SELECT w.segment_id, count(*) FILTER (WHERE d.bits & w.bit <> 0 AND d.stored & w.bit = 0),
+        f"""{segments} SELECT w.segment_id, (SELECT COALESCE(max(id), 0) FROM {_CHANGES}),
+                count(*) FILTER (WHERE d.bits & w.bit <> 0 AND d.stored & w.bit = 0),
                 count(*) FILTER (WHERE d.bits & w.bit = 0 AND d.stored & w.bit <> 0),
                 count(*) FILTER (WHERE d.known & w.bit <> 0) - count(*) FILTER (WHERE d.stored_known & w.bit <> 0),
                 count(*) FILTER (WHERE d.bits & d.stored & w.bit <> 0 AND d.known & w.bit <> d.stored_known & w.bit)
             FROM differences d JOIN written w ON (d.bits | d.stored) & w.bit <> 0 GROUP BY w.segment_id"""
     )
-    return {segment: MemberCounts(*counts) for segment, *counts in rows}
+    counts = {segment: MemberCounts(*numbers) for segment, _, *numbers in rows}
+    return counts, max((latest_id for _, latest_id, *_ in rows), default=0)
 
 
 def _write_members(at: datetime, segments: str, counts: dict[int, MemberCounts]) -> None:
@@ -177,11 +183,6 @@ def unchanged_outcomes(segments: Iterable[Segment]) -> list[Outcome]:
 
 def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) -> Sql:
     """Return the expression of the cause for which a customer enters or leaves a segment."""
-    came_due = " OR ".join(
-        f"EXISTS (SELECT 1 FROM {table} r WHERE r.customer_id = d.customer_id AND r.{column} > w.since"
-        f" AND r.{column} <= {{at}})"
-        for table, column in (("customers_order", "placed_at"), ("customers_event", "occurred_at"))
-    )
     # A change through another segment has the cause of the change there.
     inherited = "".join(
         f""" WHEN w.segment_id = {entry.segment.pk} AND {through} IS NOT NULL THEN {through}"""
@@ -196,12 +197,12 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
     )
     return compose(
         f"""CASE WHEN w.cause <> '' THEN w.cause
-            WHEN t.recorded = 2 OR c.merged_into_id IS NOT NULL OR EXISTS (
-                SELECT 1 FROM customers_customer v JOIN differences j ON j.customer_id = v.id
-                WHERE v.merged_into_id = c.id AND j.stored & w.bit <> 0) THEN 'merge'
-            WHEN t.recorded = 1 OR f.first_seen_at > w.since AND f.first_seen_at <= {{at}}
-                OR f.newest_at > w.since AND (f.newest_at <= {{at}} OR {came_due}) THEN 'activity'{inherited}
-            WHEN w.statistics_changed = 1 AND d.former_bits & w.bit = d.stored & w.bit THEN 'population'
+            WHEN t.recorded = 2 OR c.merged_into_id IS NOT NULL OR (d.customer_id, w.bit) IN (
+                SELECT v.merged_into_id, x.bit FROM differing v JOIN differences j ON j.customer_id = v.customer_id
+                JOIN written x ON j.stored & x.bit <> 0 WHERE v.merged_into_id IS NOT NULL) THEN 'merge'
+            WHEN t.recorded = 1 OR c.first_seen_at > w.since AND c.first_seen_at <= {{at}}
+                OR c.latest_at > w.since THEN 'activity'{inherited}
+            WHEN w.statistics_changed = 1 AND c.former_bits & w.bit = d.stored & w.bit THEN 'population'
             ELSE 'time' END""",
         at=dialect.datetime_param(at),
         run=run.pk,
@@ -212,25 +213,8 @@ def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> N
     """Store size, version and instant of segments, and a result for each segment that changed or failed."""
     done = [outcome for outcome in outcomes if not outcome.error]
     changed = [outcome for outcome in done if outcome.entered or outcome.left or _is_new(outcome.segment)]
-    for outcome in done:
-        segment = outcome.segment
-        if (segment.size, segment.known_size, segment.refreshed_version) != (
-            outcome.size,
-            outcome.known_size,
-            segment.version,
-        ):
-            Segment.objects.filter(pk=segment.pk).update(
-                size=outcome.size, known_size=outcome.known_size, refreshed_version=segment.version
-            )
-    Segment.objects.filter(pk__in=[outcome.segment.pk for outcome in done]).update(
-        refreshed_at=at,
-        refresh=run,
-        is_incremental=True,
-        last_error="",
-        failing_since=None,
-        failures=0,
-        retry_at=None,
-    )
+    if done:
+        _store_state(run, at, done)
     RefreshResult.objects.bulk_create(
         RefreshResult(
             refresh=run,
@@ -248,6 +232,34 @@ def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> N
         notify_on_commit(members_changed)
 
 
+def _store_state(run: Refresh, at: datetime, done: Sequence[Outcome]) -> None:
+    resized = [outcome for outcome in done if outcome.size != outcome.segment.size]
+    resized_known = [outcome for outcome in done if outcome.known_size != outcome.segment.known_size]
+    edited = [outcome for outcome in done if outcome.segment.refreshed_version != outcome.segment.version]
+    values = (
+        _by_segment("size", [(outcome.segment.pk, outcome.size) for outcome in resized]),
+        _by_segment("known_size", [(outcome.segment.pk, outcome.known_size) for outcome in resized_known]),
+        _by_segment(
+            "refreshed_version", [(outcome.segment.pk, outcome.segment.version) for outcome in edited]
+        ),
+    )
+    execution.execute(
+        f"""UPDATE {Segment._meta.db_table} SET {"".join(values)}
+                refreshed_at = %s, refresh_id = %s, is_incremental = true,
+                last_error = '', failing_since = NULL, failures = 0, retry_at = NULL
+            WHERE id IN ({", ".join(str(outcome.segment.pk) for outcome in done)})""",
+        [dialect.datetime_param(at), run.pk],
+    )
+
+
+def _by_segment(column: str, values: Sequence[tuple[int, int]]) -> str:
+    """Return an assignment, with a comma, that sets a column of these segments and keeps that of others."""
+    if not values:
+        return ""
+    cases = " ".join(f"WHEN {segment} THEN {value}" for segment, value in values)
+    return f"{column} = CASE id {cases} ELSE {column} END, "
+
+
 def _is_new(segment: Segment) -> bool:
     return segment.refresh_id is None or segment.refreshed_version != segment.version
 
@@ -260,7 +272,7 @@ def set_list_members(
         raise ValueError(f"{segment.slug} gets its members from its rule")
     with transaction.atomic():
         lock_members()
-        segment = Segment.objects.select_for_update().get(pk=segment.pk)
+        segment = Segment.objects.get(pk=segment.pk)
         now = datetime.now(UTC)
         run = Refresh.objects.create(at=at, started_at=now, finished_at=now, state=Refresh.State.DONE)
         candidates.create_table()

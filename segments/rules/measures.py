@@ -14,7 +14,7 @@ from .base import Condition
 from .context import EvaluationContext, Statistic
 from .operators import Moment, Relative
 from .population import StatisticValue
-from .time_changes import passed_by_statistic_q
+from .time_changes import customer_keys, passed_by_statistic_q
 
 INTEGER = BigIntegerField()
 ORDER_VALUE = Sum(F("total") - F("refunded_total"), output_field=INTEGER)
@@ -116,13 +116,7 @@ def passed_buyers_queryset(
 ) -> QuerySet[Any]:
     """Select the buyers whose value the statistic passes. Without ``value``, the fact named by ``measure`` is used."""
     if value is None:
-        return (
-            Facts.objects.filter(passed_by_statistic_q(measure, threshold, since, until), order_count__gte=1)
-            .order_by()
-            .values("customer")
-        )
-    return (
-        buyers_queryset(until, value)
-        .filter(passed_by_statistic_q("value", threshold, since, until))
-        .values("pk")
-    )
+        passed = passed_by_statistic_q(measure, threshold, since, until)
+        return customer_keys(Facts.objects.filter(passed, order_count__gte=1))
+    buyers = buyers_queryset(until, value)
+    return customer_keys(buyers.filter(passed_by_statistic_q("value", threshold, since, until)))

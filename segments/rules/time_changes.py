@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from customers.models import Customer, Event, Facts, Order
 
@@ -56,13 +56,17 @@ def records_in_window(
 
     ``spans`` are the distances of the borders from the instant. The instant itself is always a border.
     """
-    owner = "pk" if records.model is Customer else "customer"
     return [
-        records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
-        .order_by()
-        .values(owner)
+        customer_keys(
+            records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
+        )
         for span in dict.fromkeys([NO_DELAY, *spans])
     ]
+
+
+def customer_keys(records: QuerySet[Any]) -> QuerySet[Any]:
+    """Select the keys of the customers of some records, or of customers. The column has the same name for all."""
+    return records.order_by().values(key=F("pk" if records.model is Customer else "customer"))
 
 
 def passed_by_statistic_q(

@@ -365,7 +365,7 @@ def test_a_failing_refresh_stores_its_error_and_releases_the_lease(crowd) -> Non
     before = shop.rows_of(Membership, Change)
 
     def break_off(execute, sql, *arguments):
-        if sql.startswith('UPDATE "segments_segment"'):
+        if sql.startswith("UPDATE segments_segment"):
             raise RuntimeError("out of the blue")
         return execute(sql, *arguments)
 

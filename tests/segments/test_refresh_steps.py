@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.db.models import F
 
 from core.db import execution
 from core.db.sql import Sql
@@ -201,7 +202,7 @@ def test_differences_are_customers_whose_answers_differ_from_the_stored_members(
 def test_only_the_customers_in_a_table_are_evaluated(crowd) -> None:
     segments = [shop.segment("buyers", BUYERS)]
     candidates.create_table()
-    candidates.add_candidates(Customer.objects.filter(customer_id__in=["c1", "c2"]).values("pk"))
+    candidates.add_candidates(Customer.objects.filter(customer_id__in=["c1", "c2"]).values(key=F("pk")))
 
     assert differences.evaluate(segments, compile_rules(segments), context_at(NOON), "candidates") == 2
     assert differing() == {"c1": (1, 0), "c2": (1, 0)}

@@ -21,7 +21,7 @@ from segments.rules.measures import MomentFact
 from segments.rules.operators import Moment, Number
 from segments.rules.parameters import FLAG, NAME, Scalar, comparison_phrase, free_value_expression
 from segments.rules.text_operators import List, Text
-from segments.rules.time_changes import first_seen_in_window, records_in_window
+from segments.rules.time_changes import customer_keys, first_seen_in_window, records_in_window
 
 PENDING, PENDING_PERIOD = "pending", Moment("within_last", CONFIRMATION_PERIOD)
 
@@ -258,7 +258,7 @@ class Birthday(Condition):
                 return birthday_ranges(first - DAY, last + DAY) if first < last else NO_DAYS
 
             ends = birthday_q(lambda place: LateParam(lambda *contexts: days(*contexts)[place], since, until))
-            return Customer.objects.filter(ends).order_by().values("pk")
+            return customer_keys(Customer.objects.filter(ends))
 
         return [passed(timedelta()), passed(self.within_next)]
 

@@ -22,7 +22,7 @@ from segments.rules.late_params import LateParam
 from segments.rules.lookups import MAX_BIGINT, MIN_BIGINT, constant_q
 from segments.rules.measures import buyers_queryset
 from segments.rules.operators import Number
-from segments.rules.time_changes import orders_in_window, passed_by_statistic_q
+from segments.rules.time_changes import customer_keys, orders_in_window, passed_by_statistic_q
 
 SCORES = (1, 2, 3, 4, 5)
 INSTANT_BOUNDS = (datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC))
@@ -85,8 +85,7 @@ class Rfm(Condition):
                 )
                 for place in range(4)
             ]
-            buyers = Facts.objects.filter(reduce(or_, between), order_count__gte=1)
-            queries.append(buyers.order_by().values("customer"))
+            queries.append(customer_keys(Facts.objects.filter(reduce(or_, between), order_count__gte=1)))
         return queries
 
     def value(self, context: EvaluationContext) -> Any:
