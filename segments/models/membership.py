@@ -41,7 +41,11 @@ class ChangeQuerySet(models.QuerySet["Change"]):
 
 
 class Change(models.Model):
-    """One customer entered or left one segment."""
+    """One customer entered or left one segment.
+
+    Changes of an erased customer have an empty ``public_id``, except for exits that still have to be told. Their
+    customer is the key of a row that no longer exists.
+    """
 
     class Kind(models.TextChoices):
         ENTERED = "entered"
@@ -60,17 +64,17 @@ class Change(models.Model):
         Segment, on_delete=models.CASCADE, related_name="changes", db_constraint=False, db_index=False
     )
     customer = models.ForeignKey(
-        Customer,
-        null=True,
-        on_delete=models.SET_NULL,
-        db_constraint=False,
-        related_name="changes",
-        help_text="Empty once the customer is erased.",
+        Customer, on_delete=models.DO_NOTHING, db_constraint=False, related_name="changes"
     )
     public_id = models.CharField(
         max_length=255,
         blank=True,
         help_text="The customer's id at that time. After an erasure, only the last leaving keeps it, for a month.",
+    )
+    names_erased = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether the customer is erased, and this exit still has their id.",
     )
     change = models.CharField(max_length=7, choices=Kind)
     at = models.DateTimeField()
@@ -84,9 +88,7 @@ class Change(models.Model):
     class Meta:
         indexes = (
             models.Index(fields=("segment", "id"), name="changes_of_segment"),
-            models.Index(
-                fields=("at",), name="named_erasures", condition=Q(customer=None) & ~Q(public_id="")
-            ),
+            models.Index(fields=("at",), name="named_erasures", condition=Q(names_erased=True)),
         )
 
     def __str__(self) -> str:

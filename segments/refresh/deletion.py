@@ -25,7 +25,7 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
     members = list(
         Membership.objects.filter(customer__in=customers)
         .order_by("segment_id", "customer_id")
-        .values_list("segment_id", "customer__customer_id", "is_known")
+        .values_list("segment_id", "customer_id", "customer__customer_id", "is_known")
     )
     _anonymize_changes(customers)
     if not members:
@@ -36,18 +36,20 @@ def erase_members(customers: Sequence[int], at: datetime) -> None:
     Change.objects.bulk_create(
         Change(
             segment_id=segment,
+            customer_id=customer,
             public_id=public_id,
+            names_erased=True,
             change=Change.Kind.LEFT,
             at=at,
             cause=Change.Cause.ERASURE,
             refresh=run,
         )
-        for segment, public_id, _ in members
+        for segment, customer, public_id, _ in members
     )
     count_by_day(at, after=latest_id)
     Membership.objects.filter(customer__in=customers).delete()
-    left = Counter(segment for segment, _, _ in members)
-    known = Counter(segment for segment, _, is_known in members if is_known)
+    left = Counter(segment for segment, *_ in members)
+    known = Counter(segment for segment, *_, is_known in members if is_known)
     for segment in Segment.objects.filter(pk__in=left):
         size, known_size = segment.size - left[segment.pk], segment.known_size - known[segment.pk]
         Segment.objects.filter(pk=segment.pk).update(size=size, known_size=known_size)
@@ -72,8 +74,8 @@ def _anonymize_changes(customers: Sequence[int]) -> None:
         .values_list("latest", flat=True)
     )
     exits = Change.objects.filter(pk__in=list(latest), change=Change.Kind.LEFT)
-    exits.update(customer=None)
-    changes.update(customer=None, public_id="")
+    exits.update(names_erased=True)
+    changes.filter(names_erased=False).update(public_id="")
 
 
 def delete_erased_ids(before: datetime) -> int:
@@ -81,12 +83,12 @@ def delete_erased_ids(before: datetime) -> int:
 
     A reader that has not read these changes yet must start again from the members.
     """
-    named = Change.objects.filter(customer=None, at__lt=before).exclude(public_id="")
+    named = Change.objects.filter(names_erased=True, at__lt=before)
     with transaction.atomic():
         lock_members()
         for segment, newest in named.order_by().values_list("segment").annotate(newest=Max("pk")):
             _advance_log_start(segment, newest)
-        return named.update(public_id="")
+        return named.update(public_id="", names_erased=False)
 
 
 def delete_oldest_changes(segment: int, before: datetime, limit: int) -> int:

@@ -86,7 +86,7 @@ def _change_message(endpoint: Endpoint, change: Change, at: datetime) -> Message
         endpoint=endpoint,
         kind=Message.Kind.ENTERED if is_entering else Message.Kind.LEFT,
         segment_id=change.segment_id,
-        customer_id=change.customer_id,
+        customer_id=None if change.names_erased else change.customer_id,
         first_id=change.pk,
         last_id=change.pk,
         written_at=at,
@@ -179,7 +179,7 @@ def erase_customers(customers: Sequence[int]) -> None:
     # Locked before attempts are deleted, so that no worker adds one.
     rows = dict(messages.select_for_update(of=("self",)).values_list("pk", "leased_until"))
     in_flight = {key for key, leased_until in rows.items() if leased_until}
-    named_exits = Change.objects.filter(customer=None, change=Change.Kind.LEFT).exclude(public_id="")
+    named_exits = Change.objects.filter(customer__in=customers, names_erased=True)
     still_sent = messages.waiting().filter(first_id__in=named_exits.values("pk"))
     kept = in_flight | set(still_sent.values_list("pk", flat=True))
     Attempt.objects.filter(message__in=kept).delete()
