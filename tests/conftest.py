@@ -15,9 +15,12 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import connection
+from pytest_django import DjangoDbBlocker
 
+from core.db import distribution
 from segments.wakeups import REFRESH
 from segments_project.celery import app
+from segments_project.distribution import LAYOUT
 from segments_project.server.bundled_servers import signal_on_parent_death
 
 LITTER = 1_000  # rows
@@ -30,6 +33,35 @@ def pytest_configure() -> None:
     settings.EMAIL_FILE_PATH = ""
     # Hashes that are slow to guess are slow to make, for each of the staff of each test.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def is_cluster(config: pytest.Config) -> bool:
+    return bool(config.getoption("--database") == "cluster")
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    # A database of the tests' own would lack the extension.
+    return is_cluster(request.config) or bool(request.config.getvalue("reuse_db"))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, request: pytest.FixtureRequest) -> None:
+    if is_cluster(request.config):
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            raise pytest.UsageError(
+                "a cluster has one database for the tests: run them with --numprocesses 0"
+            )
+        connection.settings_dict["TEST"]["NAME"] = connection.settings_dict["NAME"]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, request: pytest.FixtureRequest
+) -> None:
+    if is_cluster(request.config):
+        with django_db_blocker.unblock():
+            distribution.distribute(LAYOUT)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -53,9 +53,10 @@ UNDISTURBED = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--database",
-        choices=["sqlite", "postgresql"],
-        default="sqlite",
-        help="the engine to test on; it is started here unless DATABASE_URL names one (default: sqlite)",
+        choices=["sqlite", "postgresql", "cluster"],
+        default="cluster" if os.environ.get("CLUSTER_URL") else "sqlite",
+        help="the engine to test on; it is started here unless DATABASE_URL names one, or, for the database of a "
+        "distributed PostgreSQL, CLUSTER_URL (default: cluster if CLUSTER_URL is set, else sqlite)",
     )
 
 
@@ -87,7 +88,11 @@ def _start_servers(stack: ExitStack, engine: str) -> None:
     # All tests are one stranger at one address; those about limits set their own.
     os.environ["API_RATES"] = "guesses=0,strangers=0,costly=0,browsers=0"
 
-    if given := os.environ.get("DATABASE_URL"):
+    if engine == "cluster":
+        if not (url := os.environ.get("CLUSTER_URL")):
+            raise pytest.UsageError("CLUSTER_URL is not set")
+        os.environ["DATABASE_URL"] = url
+    elif given := os.environ.get("DATABASE_URL"):
         if not given.startswith(engine[:6]):  # PostgreSQL has two spellings
             raise pytest.UsageError(f"DATABASE_URL is set, and is not {engine}")
     elif engine == "postgresql":

@@ -13,30 +13,9 @@ from django.db import connection
 from pglast.parser import ParseError
 from psycopg.sql import Composable
 
-from .statement_rules import Rule, Tables, find_violations
+from segments_project.distribution import LAYOUT
 
-CUSTOMERS_TABLES: Mapping[str, str] = {
-    "customers_customer": "id",
-    **dict.fromkeys(
-        (
-            "customers_appendedevent",
-            "customers_appendedorder",
-            "customers_consentchange",
-            "customers_datedattribute",
-            "customers_event",
-            "customers_eventproduct",
-            "customers_facts",
-            "customers_order",
-            "customers_orderline",
-            "customers_stalefacts",
-            "customers_touched",
-            "customers_upcoming",
-            "segments_membership",
-        ),
-        "customer_id",
-    ),
-}
-REFERENCE_TABLES = frozenset({"segments_segment"})
+from .statement_rules import Rule, Tables, find_violations
 
 PACKAGES = frozenset({"core", "customers", "segments", "campaigns", "segments_project"})
 
@@ -91,7 +70,7 @@ class StatementRecorder:
         if key in self._checked:
             return
         self._checked.add(key)
-        tables = Tables(CUSTOMERS_TABLES, REFERENCE_TABLES, _columns)
+        tables = Tables(LAYOUT.distributed, LAYOUT.reference, _columns)
         try:
             found = find_violations(statement, tables, one_customer=self._is_about_one_customer)
         except ParseError as error:
