@@ -149,6 +149,7 @@ def _pair(one: int, other: int) -> tuple[int, int]:
 def assertions_from_staged(staged: str) -> list[Assertion]:
     """Store the pairs of ids in staged events, if that affects nothing else; return the other pairs.
 
+    An event without a time has the time of the stored one, in ``stored_keys`` of ``customers.ingestion.record_keys``.
     A browser that is new, and appears with one customer only, belongs to that customer.
     """
     temporary_tables.create_temporary_table(
@@ -163,7 +164,7 @@ def assertions_from_staged(staged: str) -> list[Assertion]:
             FROM (SELECT *, row_number() OVER (
                     PARTITION BY anonymous_id, customer_id ORDER BY at, line) AS nth
                 FROM (SELECT line, anonymous_id, customer_id, customer, message_id, COALESCE(occurred_at,
-                        (SELECT e.occurred_at FROM customers_event e WHERE e.id = record)) AS at
+                        (SELECT k.at FROM stored_keys k WHERE k.value = message_id)) AS at
                     FROM {staged} WHERE anonymous_id IS NOT NULL AND customer_id IS NOT NULL) AS dated) AS numbered
             WHERE nth = 1"""
     )
