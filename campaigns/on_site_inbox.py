@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from core.values.text_cleaning import to_nfc
 from customers.models import Identity
 
 from .channels.on_site import OnSite
-from .delivery import policy_queries
+from .delivery.policy_queries import Endings, Stay
 from .models.campaign import Campaign
 from .models.delivery import Delivery
 
@@ -29,11 +29,17 @@ def messages_for(anonymous_id: str, at: datetime, *, is_visitor: bool = True) ->
     customer has ordered or left the segment. An unknown visitor has none. Messages are not marked as shown unless
     ``is_visitor``.
     """
-    messages = list(
+    newest = (
         _open_messages_queryset(anonymous_id)
-        .filter(_still_relevant_q(at))
-        .order_by("-sent_at", "-pk")[:MAX_MESSAGES]
+        .filter(
+            campaign__state__in=(Campaign.State.RUNNING, Campaign.State.DONE),
+            sent_at__gt=at - DISPLAY_PERIOD,
+            sent_at__lte=at,
+        )
+        .select_related("campaign")
+        .order_by("-sent_at", "-pk")
     )
+    messages = _still_relevant(list(newest), at)[:MAX_MESSAGES]
     new = [message.pk for message in messages if message.shown_at is None and is_visitor]
     if new:
         Delivery.objects.filter(pk__in=new, shown_at=None).update(shown_at=at)
@@ -54,14 +60,13 @@ def _open_messages_queryset(anonymous_id: str) -> QuerySet[Delivery]:
     )
 
 
-def _still_relevant_q(at: datetime) -> Q:
-    is_member = Q(policy_queries.is_member_q("customer_id", "campaign__segment_id"))
-    is_for_leavers = Q(campaign__trigger=Campaign.Trigger.LEAVES)
-    has_exited = (is_member & is_for_leavers) | (~is_member & ~is_for_leavers)
-    return Q(
-        ~Q(has_exited, campaign__exit_when_not_member=True),
-        ~Q(policy_queries.has_ordered_q("customer_id", "sent_at", at), campaign__ends_with_order=True),
-        campaign__state__in=(Campaign.State.RUNNING, Campaign.State.DONE),
-        sent_at__gt=at - DISPLAY_PERIOD,
-        sent_at__lte=at,
-    )
+def _still_relevant(messages: Sequence[Delivery], at: datetime) -> list[Delivery]:
+    """Return the messages whose customers have not ordered since or left the segment, as their campaigns say."""
+    stays = [
+        Stay(one.pk, one.customer_id, one.campaign, one.sent_at)
+        for one in messages
+        if one.sent_at is not None
+    ]
+    endings = Endings(stays, at)
+    ended = {stay.key for stay in stays if endings.has_ordered(stay) or endings.has_exited(stay)}
+    return [one for one in messages if one.pk not in ended]

@@ -9,14 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, F, Min, Value, When
 from django.db.models.functions import TruncDate
 
+from core.db import dialect, execution, temporary_tables
+from core.db.sql import Sql, compose
 from core.values.decimals import from_units
-from customers.models import COUNTING_STATUSES
+from customers.models import COUNTING_STATUSES, Order
 from segments.evaluation.context import shop_zone
 
 from .channels.registry import CHANNELS
@@ -25,7 +27,7 @@ from .models.delivery import Delivery
 
 State = Delivery.State
 Row = Mapping[str, Any]
-_VALUE: Final = F("customer__orders__total") - F("customer__orders__refunded_total")
+_DELIVERIES, _STEPS = Delivery._meta.db_table, Step._meta.db_table
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Results(ResultTotals):
 
 
 def campaign_results(campaign: Campaign, at: datetime) -> Results:
-    """Return the results of a campaign until ``at``, in five queries."""
+    """Return the results of a campaign until ``at``, in a few queries."""
     steps = list(campaign.steps.all())
     messages = _messages(campaign)
     orders = _orders(campaign, at)
@@ -96,9 +98,16 @@ def campaign_results(campaign: Campaign, at: datetime) -> Results:
 
 
 def revenue_by_campaign(campaigns: Collection[int], at: datetime) -> dict[int, Decimal]:
-    """Return the revenue of campaigns by key, in one query. Campaigns without orders are missing."""
-    rows = _credited_orders_queryset(campaigns, at).values("campaign").annotate(units=Sum(_VALUE)).order_by()
-    return {row["campaign"]: _revenue([row]) for row in rows}
+    """Return the revenue of campaigns by key. Campaigns without orders are missing."""
+    if not _gather_orders(campaigns, at):
+        return {}
+    rows = execution.fetch_all(
+        compose(
+            "SELECT campaign, sum(units) FROM ({credited}) AS c GROUP BY campaign",
+            credited=_credited(campaigns),
+        )
+    )
+    return {campaign: from_units(int(units)) for campaign, units in rows}
 
 
 def _messages(campaign: Campaign) -> list[Row]:
@@ -115,38 +124,71 @@ def _messages(campaign: Campaign) -> list[Row]:
 
 
 def _orders(campaign: Campaign, at: datetime) -> list[Row]:
-    by_day = _credited_orders_queryset([campaign.pk], at).values(
-        "step", day=TruncDate("placed_at", tzinfo=shop_zone())
+    """Return the credited orders of a campaign by step and day."""
+    if not _gather_orders([campaign.pk], at):
+        return []
+    credited = execution.fetch_all(
+        compose("SELECT step, placed_at, units FROM ({credited}) AS c", credited=_credited([campaign.pk]))
     )
-    return list(by_day.annotate(orders=Count("pk"), units=Sum(_VALUE)).order_by())
+    zone = shop_zone()
+    counts: dict[tuple[int, date], tuple[int, int]] = {}
+    for step, placed_at, units in credited:
+        day = dialect.datetime_from_row(placed_at).astimezone(zone).date()
+        orders, total = counts.get((step, day), (0, 0))
+        counts[step, day] = orders + 1, total + units
+    return [
+        {"step": step, "day": day, "orders": orders, "units": units}
+        for (step, day), (orders, units) in counts.items()
+    ]
 
 
-def _credited_orders_queryset(campaigns: Collection[int], at: datetime) -> QuerySet[Any]:
-    """Return the messages of campaigns, once for each credited order, annotated with its ``placed_at``."""
-    sent = Delivery.objects.filter(state=State.SENT).annotate(
-        reached=Case(
-            *(
-                When(step__channel=channel.key, then=channel.reached_at)
-                for channel in CHANNELS.values()
-                if channel.reached_at != "sent_at"
-            ),
-            default="sent_at",
-        )
+def _gather_orders(campaigns: Collection[int], at: datetime) -> int:
+    """Gather the counting orders of those who got messages of campaigns. Return how many."""
+    sent = Delivery.objects.filter(campaign__in=campaigns, state=State.SENT).order_by()
+    first = sent.aggregate(first=Min("sent_at"))["first"]  # nothing is shown before it is sent
+    if first is None:
+        return 0
+    temporary_tables.create_temporary_table(
+        "recipients_orders",
+        f"customer_id bigint, placed_at {dialect.datetime_type_sql()}, units bigint",
+        joined_on=("customer_id",),
     )
-    # One condition after another on the same order.
-    credited = sent.filter(
-        campaign__in=campaigns,
-        customer__orders__placed_at__gte=F("reached"),
-        customer__orders__placed_at__lte=F("reached") + timedelta(days=settings.CAMPAIGN_CREDIT_DAYS),
-        customer__orders__status__in=COUNTING_STATUSES,
-    ).annotate(placed_at=F("customer__orders__placed_at"))
-    later = sent.filter(
-        Q(reached__gt=OuterRef("reached")) | Q(reached=OuterRef("reached"), pk__gt=OuterRef("pk")),
-        customer=OuterRef("customer"),
-        sent_at__lte=OuterRef("placed_at"),  # nothing is shown before it is sent, and this has an index
-        reached__lte=OuterRef("placed_at"),
+    orders = Order.objects.filter(
+        customer__in=sent.values("customer"),
+        status__in=COUNTING_STATUSES,
+        placed_at__gte=first,
+        placed_at__lte=at,
     )
-    return credited.filter(~Exists(later), placed_at__lte=at)
+    columns = orders.order_by().values_list("customer_id", "placed_at", F("total") - F("refunded_total"))
+    return execution.execute(compose("INSERT INTO recipients_orders {columns}", columns=columns))
+
+
+def _credited(campaigns: Collection[int]) -> Sql:
+    """Return the query of gathered orders with the message of these campaigns that each is credited to."""
+    period = dialect.interval_sql(timedelta(days=settings.CAMPAIGN_CREDIT_DAYS))
+    reached, later_reached = _reached_sql("d", "s"), _reached_sql("l", "ls")
+    return Sql(
+        f"""SELECT d.campaign_id AS campaign, d.step_id AS step, o.placed_at, o.units
+            FROM recipients_orders o
+            JOIN {_DELIVERIES} d ON d.customer_id = o.customer_id JOIN {_STEPS} s ON s.id = d.step_id
+            WHERE d.state = 'sent' AND d.campaign_id IN ({", ".join(map(str, campaigns))})
+                AND o.placed_at >= {reached} AND o.placed_at <= {dialect.datetime_plus_sql(reached, period)}
+                AND NOT EXISTS (SELECT 1 FROM {_DELIVERIES} l JOIN {_STEPS} ls ON ls.id = l.step_id
+                    WHERE l.customer_id = d.customer_id AND l.state = 'sent'
+                        AND l.sent_at <= o.placed_at AND {later_reached} <= o.placed_at
+                        AND ({later_reached} > {reached} OR ({later_reached} = {reached} AND l.id > d.id)))"""
+    )
+
+
+def _reached_sql(delivery: str, step: str) -> str:
+    """Return the expression for when a message reached its customer."""
+    others = "".join(
+        f" WHEN '{channel.key}' THEN {delivery}.{channel.reached_at}"
+        for channel in CHANNELS.values()
+        if channel.reached_at != "sent_at"
+    )
+    sent_at = f"{delivery}.sent_at"
+    return f"CASE {step}.channel{others} ELSE {sent_at} END" if others else sent_at
 
 
 def _step_results(step: Step, messages: Sequence[Row], orders: Sequence[Row]) -> StepResults:

@@ -33,5 +33,5 @@ def is_subscribed(key: int) -> bool:
 
 def _current_customer(key: int) -> Customer | None:
     """Return the customer; for a merged visitor, the customer they were merged into."""
-    customer = Customer.objects.select_related("merged_into").filter(pk=key).first()
+    customer = Customer.objects.filter(pk=key).first()
     return customer and (customer.merged_into or customer)

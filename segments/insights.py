@@ -217,9 +217,9 @@ def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
         )
         counts: dict[int, int] = dict(
             execution.fetch_all(
-                f"""SELECT m.segment_id, count(*) FROM sampled_members s
-                    JOIN {_MEMBERS} m ON m.customer_id = s.customer_id
-                    WHERE m.segment_id <> %s GROUP BY m.segment_id""",
+                f"""SELECT segment_id, count(*) FROM {_MEMBERS}
+                    WHERE customer_id IN (SELECT customer_id FROM sampled_members) AND segment_id <> %s
+                    GROUP BY segment_id""",
                 [segment.pk],
             )
         )

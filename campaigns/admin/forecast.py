@@ -39,7 +39,7 @@ def dry_run_context(request: HttpRequest, campaign: Campaign, at: datetime) -> d
     """Return the template context of a dry run; empty if it takes too long to compute."""
     try:
         with time_limits.time_limit(QUERY_SECONDS):
-            dry_run = forecasts.dry_run(campaign, at)
+            dry_run = forecasts.dry_run(campaign, at, seconds=QUERY_SECONDS)
     except time_limits.StatementTimeout:
         return {}
     may_see = request.user.has_perm(VIEW_CUSTOMER)
@@ -64,7 +64,9 @@ def _upcoming_rows(campaign: Campaign, at: datetime) -> list[tuple[str, str, int
     """Return the day, step and number of messages to come; None if that takes too long to compute."""
     try:
         with time_limits.time_limit(QUERY_SECONDS):
-            upcoming = forecasts.upcoming_messages(campaign, at, at + timedelta(days=FORECAST_DAYS))
+            upcoming = forecasts.upcoming_messages(
+                campaign, at, at + timedelta(days=FORECAST_DAYS), seconds=QUERY_SECONDS
+            )
     except time_limits.StatementTimeout:
         return None
     return [

@@ -12,13 +12,13 @@ from decimal import Decimal
 from typing import Final, Literal
 
 from django.db import transaction
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.lookups import In, IsNull
 
 from campaigns.models import AudienceExport, AudienceMember
-from core.db import execution, transactions
-from core.db.sql import compose
+from core.db import execution, temporary_tables, transactions
+from core.db.sql import Sql, compose
 from core.values import sortable_values
 from core.values.csv_injection import csv_text
 from customers.models import Customer
@@ -33,6 +33,7 @@ ADD: Final[Operation] = "add"
 REMOVE: Final[Operation] = "remove"
 OPERATION_COLUMN: Final = "operation"
 EXPORT_BATCH_SIZE: Final = 5_000
+_TABLE: Final = AudienceMember._meta.db_table
 
 CONSENT_ATTRIBUTE: Final = "ads_consent"
 _CONSENT_VALUES: Final = (
@@ -113,27 +114,60 @@ def _latest_known_change_id(segment: Segment) -> int:
 
 
 def _update_members(segment: Segment, platform: str, until: int) -> None:
-    stored = AudienceMember.objects.filter(segment=segment, platform=platform)
-    audience = _reachable_queryset().filter(Exists(_memberships_queryset(segment)))
-    in_audience = Exists(audience.filter(pk=OuterRef("customer_id")))
-    stored.filter(~in_audience, is_included=True).update(is_included=False, exported_until=until)
-    stored.filter(in_audience, is_included=False).update(is_included=True, exported_until=until)
-    new = audience.filter(~Exists(stored.filter(customer=OuterRef("pk"))))
-    _insert_members(segment, platform, new, until)
+    _gather_audience(_reachable_queryset().filter(Exists(_memberships_queryset(segment))))
+    stored = "segment_id = {segment} AND platform = {platform}"
+    for is_included in (False, True):
+        execution.execute(
+            compose(
+                f"""UPDATE {_TABLE} SET is_included = {{is_included}}, exported_until = {{until}}
+                    WHERE {stored} AND is_included = {{was_included}}
+                        AND {"" if is_included else "NOT"} EXISTS (
+                            SELECT 1 FROM audience a WHERE a.customer_id = {_TABLE}.customer_id)""",
+                segment=segment.pk,
+                platform=platform,
+                until=until,
+                is_included=is_included,
+                was_included=not is_included,
+            )
+        )
+    _insert_members(
+        segment,
+        platform,
+        compose(
+            f"""SELECT customer_id FROM audience WHERE NOT EXISTS (
+                    SELECT 1 FROM {_TABLE} m WHERE m.customer_id = audience.customer_id AND {stored})""",
+            segment=segment.pk,
+            platform=platform,
+        ),
+        until,
+    )
 
 
 def _assume_exported(segment: Segment, platform: str, since: int, until: int) -> None:
     """Assume that the platform knows the members at an id: its list was filled by other means."""
-    since_then = Change.objects.filter(segment=segment, pk__gt=since, pk__lte=until)
-    own = since_then.filter(customer=OuterRef("pk")).order_by("pk")
-    stayed = Q(Exists(_memberships_queryset(segment)), ~Exists(own))
-    left_first = Q(pk__in=since_then.values("customer"), first_change=Change.Kind.LEFT)
-    members_at_since = (
-        _reachable_queryset()
-        .annotate(first_change=Subquery(own.values("change")[:1]))
-        .filter(stayed | left_first)
+    since_then = Change.objects.filter(segment=segment, pk__gt=since, pk__lte=until, customer__isnull=False)
+    _gather_audience(_reachable_queryset().filter(Exists(_memberships_queryset(segment))))
+    execution.execute(
+        compose(
+            "DELETE FROM audience WHERE customer_id IN ({changed})",
+            changed=since_then.order_by().values("customer"),
+        )
     )
-    _insert_members(segment, platform, members_at_since, since)
+    first = since_then.filter(customer=OuterRef("customer"), pk__lt=OuterRef("pk"))
+    left_first = since_then.filter(~Exists(first), change=Change.Kind.LEFT).order_by().values("customer")
+    _add_to_audience(_reachable_queryset().filter(pk__in=left_first))
+    _insert_members(segment, platform, Sql("SELECT customer_id FROM audience"), since)
+
+
+def _gather_audience(customers: QuerySet[Customer]) -> None:
+    temporary_tables.create_temporary_table("audience", "customer_id bigint PRIMARY KEY")
+    _add_to_audience(customers)
+
+
+def _add_to_audience(customers: QuerySet[Customer]) -> None:
+    execution.execute(
+        compose("INSERT INTO audience {customers}", customers=customers.order_by().values_list("pk"))
+    )
 
 
 def _reachable_queryset() -> QuerySet[Customer]:
@@ -144,12 +178,19 @@ def _memberships_queryset(segment: Segment) -> QuerySet[Membership]:
     return Membership.objects.filter(segment=segment, customer=OuterRef("pk"))
 
 
-def _insert_members(segment: Segment, platform: str, customers: QuerySet[Customer], until: int) -> None:
-    rows = customers.order_by().values_list(
-        Value(segment.pk), Value(platform), "pk", Value(True), Value(until)
+def _insert_members(segment: Segment, platform: str, customers: Sql, until: int) -> None:
+    execution.execute(
+        compose(
+            f"""INSERT INTO {_TABLE} (segment_id, platform, customer_id, is_included, exported_until)
+                SELECT {{segment}}, {{platform}}, customer_id, {{is_included}}, {{until}}
+                FROM ({{customers}}) AS customers""",
+            segment=segment.pk,
+            platform=platform,
+            is_included=True,
+            until=until,
+            customers=customers,
+        )
     )
-    names = "segment_id, platform, customer_id, is_included, exported_until"
-    execution.execute(compose(f"INSERT INTO {AudienceMember._meta.db_table} ({names}) {{rows}}", rows=rows))
 
 
 # -- The file
@@ -166,9 +207,12 @@ def _csv_batches(members: QuerySet[AudienceMember], platform: str, *, with_opera
 
 
 def _member_batches(members: QuerySet[AudienceMember]) -> Iterator[list[tuple[bool, Person]]]:
-    person_columns = [f"customer__{column}" for column in Person._fields]
-    rows = members.order_by("customer_id").values_list("customer_id", "is_included", *person_columns)
+    rows = members.order_by("customer_id").values_list("customer_id", "is_included")
     after = 0
     while batch := list(rows.filter(customer_id__gt=after)[:EXPORT_BATCH_SIZE]):
-        yield [(is_included, Person(*values)) for _, is_included, *values in batch]
+        customers = Customer.objects.filter(pk__in=[key for key, _ in batch]).order_by()
+        people = {
+            key: Person(*values) for key, *values in customers.values_list("pk", *Person._fields).iterator()
+        }
+        yield [(is_included, people[key]) for key, is_included in batch if key in people]
         after = batch[-1][0]

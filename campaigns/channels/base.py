@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Final
 from django.db.models import Q
 
 from campaigns.models import Delivery
-from customers.consent import suppression
 from customers.models import Customer
 from customers.privacy.mentions import Mentions
 
@@ -151,15 +150,13 @@ class Channel(ABC):
     # -- Who can be reached
 
     @classmethod
-    def reachable_q(cls, path: str = "") -> Q:
-        """Return the condition for customers who can be reached; ``path`` leads to the customer."""
+    def reachable_q(cls) -> Q:
+        """Return the condition for customers who can be reached, unless their address is suppressed."""
         reachable = Q()
         if cls.consent is Consent.NEWSLETTER:
-            reachable &= Q(**{f"{path}newsletter": Customer.Newsletter.SUBSCRIBED})
+            reachable &= Q(newsletter=Customer.Newsletter.SUBSCRIBED)
         if cls.address:
-            reachable &= ~Q(**{f"{path}{cls.address.column}": ""})
-        if cls.obeys_suppressions:
-            reachable &= suppression.unsuppressed_q(path)
+            reachable &= ~Q(**{cls.address.column: ""})
         return reachable
 
     @classmethod

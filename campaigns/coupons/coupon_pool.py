@@ -186,7 +186,7 @@ def find_coupon(code: str) -> Coupon | None:
     if "\x00" in code or len(code) > MAX_CODE_LENGTH:
         return None
     coupons = Coupon.objects.filter(code_folded=sortable_values.fold_case(code))
-    return coupons.select_related("pool", "campaign", "customer__merged_into").first()
+    return coupons.select_related("pool", "campaign").first()
 
 
 def with_counts(pools: QuerySet[CouponPool]) -> QuerySet[CouponPool]:

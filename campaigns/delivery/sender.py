@@ -6,14 +6,14 @@ one message of a customer is being sent at a time, so the frequency cap is exact
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from campaigns.channels import base
 from campaigns.channels.base import (
@@ -49,7 +49,6 @@ UNAVAILABLE_PAUSE: Final = timedelta(minutes=1)
 UNKNOWN_CHANNEL: Final = "The channel of this message is not available."
 _TABLE: Final = Delivery._meta.db_table
 _CAMPAIGNS: Final = Campaign._meta.db_table
-_CUSTOMERS: Final = Customer._meta.db_table
 _STEPS: Final = Step._meta.db_table
 
 
@@ -63,10 +62,14 @@ def send_due_deliveries(at: datetime, limit: int = DELIVERY_BATCH_SIZE) -> int:
 def _claim_batch(at: datetime, limit: int) -> tuple[int, list[Delivery]]:
     locks.acquire("deliveries")
     due = _due_delivery_ids(at, limit)
+    if not due:
+        return 0, []
+    deliveries = list(Delivery.objects.filter(pk__in=due).prefetch_related("campaign", "step"))
     # A customer with the same address may have been added while it was unsubscribed, in another transaction.
-    customers = Delivery.objects.filter(pk__in=due).values_list("customer_id", flat=True)
-    states.update_consent_of_customers(set(customers), at, source="sending")
-    return len(due), _claim(due, at)
+    customers = {delivery.customer_id for delivery in deliveries}
+    states.update_consent_of_customers(customers, at, source="sending")
+    order = {key: place for place, key in enumerate(due)}
+    return len(due), _claim(sorted(deliveries, key=lambda each: order[each.pk]), at)
 
 
 def _due_delivery_ids(at: datetime, limit: int) -> list[int]:
@@ -76,39 +79,82 @@ def _due_delivery_ids(at: datetime, limit: int) -> list[int]:
     to the same address, wait for it, unless its worker died and its campaign is paused. Messages of a stopped campaign
     are returned, to be held back. Messages of a paused channel wait.
     """
-    expired_at = at - timedelta(seconds=settings.CAMPAIGN_LEASE)
+    last: Sequence[Any] | None = None
+    while True:
+        due = _due_page(at, limit, last)
+        firsts: dict[str, int] = {}
+        for key, address in _with_free_addresses(due, at):
+            firsts.setdefault(address, key)
+        if firsts or len(due) < limit:
+            return [*firsts.values()]
+        _, _, *last = due[-1]
+
+
+def _due_page(at: datetime, limit: int, last: Sequence[Any] | None) -> list[execution.Row]:
+    """Return due messages after the last one: key, customer, and what they are ordered by."""
     same_customer = f"SELECT * FROM {_TABLE} o WHERE o.customer_id = d.customer_id LIMIT {NO_LIMIT}"
-    same_address = f"""SELECT o.* FROM {_CUSTOMERS} q JOIN {_TABLE} o ON o.customer_id = q.id
-        WHERE q.email_folded = p.email_folded AND q.id <> p.id LIMIT {NO_LIMIT}"""
-    is_sending = f"""SELECT 1 FROM ({{}}) AS o JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
-        WHERE o.state = 'sending' AND o.id <> d.id AND (o.claimed_at > %(expired_at)s OR oc.state <> 'paused')"""
     channels = ", ".join(f"'{health.channel}'" for health in channel_health.paused_channels())
     paused = f"JOIN {_STEPS} s ON s.id = d.step_id AND s.channel NOT IN ({channels})" if channels else ""
-    keys = execution.fetch_all(
-        # States as literals: SQLite finds a partial index by them.
-        f"""WITH due AS (
-                SELECT d.id, COALESCE(NULLIF(p.email_folded, ''), CAST(p.id AS text)) AS address, d.campaign_id,
-                    d.not_before
-                FROM {_TABLE} d JOIN {_CUSTOMERS} p ON p.id = d.customer_id
-                JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused'
-                {paused}
-                WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
-                    AND (d.state = 'planned' OR d.claimed_at <= %(expired_at)s)
-                    AND NOT EXISTS ({is_sending.format(same_customer)})
-                    AND (p.email_folded = '' OR NOT EXISTS ({is_sending.format(same_address)}))
-                ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(limit)s)
-            SELECT id FROM (SELECT id, not_before, campaign_id, row_number() OVER (
-                PARTITION BY address ORDER BY not_before, campaign_id, id) AS nth FROM due) AS firsts
-            WHERE nth = 1 ORDER BY not_before, campaign_id, id""",
-        {"at": dialect.datetime_param(at), "expired_at": dialect.datetime_param(expired_at), "limit": limit},
+    moments = {"at": dialect.datetime_param(at), "expired_at": dialect.datetime_param(_expired_at(at))}
+    after = {} if last is None else dict(zip(("not_before", "campaign", "key"), last, strict=True))
+    is_after = (
+        "AND (d.not_before, d.campaign_id, d.id) > (%(not_before)s, %(campaign)s, %(key)s)" if after else ""
     )
-    return [key for (key,) in keys]
+    return execution.fetch_all(
+        # States as literals: SQLite finds a partial index by them.
+        f"""SELECT d.id, d.customer_id, d.not_before, d.campaign_id, d.id
+            FROM {_TABLE} d JOIN {_CAMPAIGNS} c ON c.id = d.campaign_id AND c.state <> 'paused' {paused}
+            WHERE d.state IN ('planned', 'sending') AND d.not_before <= %(at)s
+                AND (d.state = 'planned' OR d.claimed_at <= %(expired_at)s) {is_after}
+                AND NOT EXISTS (SELECT 1 FROM ({same_customer}) AS o
+                    JOIN {_CAMPAIGNS} oc ON oc.id = o.campaign_id
+                    WHERE o.state = 'sending' AND o.id <> d.id
+                        AND (o.claimed_at > %(expired_at)s OR oc.state <> 'paused'))
+            ORDER BY d.not_before, d.campaign_id, d.id LIMIT %(limit)s""",
+        {**moments, **after, "limit": limit},
+    )
 
 
-def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
+def _with_free_addresses(due: Sequence[execution.Row], at: datetime) -> Iterator[tuple[int, str]]:
+    """Yield the messages, each with its address, to whose addresses no message to another customer is being sent."""
+    addresses = dict(
+        Customer.objects.filter(pk__in={row[1] for row in due}).order_by().values_list("pk", "email_folded")
+    )
+    others = (
+        Customer.objects.filter(email_folded__in={address for address in addresses.values() if address})
+        .exclude(pk__in=addresses)
+        .order_by()
+        .values_list("pk", "email_folded")
+    )
+    by_address: dict[str, list[int]] = {}
+    for customer, address in (*addresses.items(), *(others if any(addresses.values()) else ())):
+        by_address.setdefault(address or str(customer), []).append(customer)
+    shared = [key for customers in by_address.values() if len(customers) > 1 for key in customers]
+    sending = _customers_being_sent_to(shared, at) if shared else frozenset()
+    for key, customer, *_ in due:
+        if customer in addresses:
+            address = addresses[customer] or str(customer)
+            if not any(other in sending for other in by_address[address] if other != customer):
+                yield key, address
+
+
+def _customers_being_sent_to(customers: Collection[int], at: datetime) -> Collection[int]:
+    claimed = Delivery.objects.filter(
+        Q(claimed_at__gt=_expired_at(at)) | ~Q(campaign__state=Campaign.State.PAUSED),
+        customer__in=customers,
+        state=State.SENDING,
+    )
+    return frozenset(claimed.order_by().values_list("customer_id", flat=True))
+
+
+def _expired_at(at: datetime) -> datetime:
+    return at - timedelta(seconds=settings.CAMPAIGN_LEASE)
+
+
+def _claim(due: Sequence[Delivery], at: datetime) -> list[Delivery]:
     """Claim the messages that may be sent now, in their order; hold back or postpone the others."""
-    decisions = sending_policy.evaluate(Delivery.objects.filter(pk__in=due), at)
-    ready = [key for key in due if key in decisions and decisions[key].may_send]
+    decisions = sending_policy.evaluate(due, at)
+    ready = {each.pk: each for each in due if each.pk in decisions and decisions[each.pk].may_send}
     others = sorted(
         (decision.reason, decision.not_before or at, key)
         for key, decision in decisions.items()
@@ -119,15 +165,23 @@ def _claim(due: Sequence[int], at: datetime) -> list[Delivery]:
         if reason:
             change = {"state": State.HELD_BACK, "reason": reason}
         _unfinished_queryset().filter(pk__in=[key for *_, key in group]).update(claimed_at=None, **change)
+    if not ready:
+        return []
     _unfinished_queryset().filter(pk__in=ready).update(
         state=State.SENDING, claimed_at=at, attempts=F("attempts") + 1
     )
-    claimed = Delivery.objects.filter(pk__in=ready, state=State.SENDING, claimed_at=at)
-    deliveries = {
-        delivery.pk: delivery
-        for delivery in claimed.select_related("customer").prefetch_related("campaign", "step")
-    }
-    return [deliveries[key] for key in ready if key in deliveries]
+    claimed = Delivery.objects.in_bulk([*ready])
+    return [
+        _with_texts(claimed[key], known)
+        for key, known in ready.items()
+        if key in claimed and (claimed[key].state, claimed[key].claimed_at) == (State.SENDING, at)
+    ]
+
+
+def _with_texts(delivery: Delivery, known: Delivery) -> Delivery:
+    """Return a delivery with the campaign and the step of the same one as read before."""
+    delivery.campaign, delivery.step = known.campaign, known.step
+    return delivery
 
 
 def _unfinished_queryset() -> QuerySet[Delivery]:
@@ -196,13 +250,19 @@ class _SendRun:
         self.evaluated = (
             min(self.evaluated * 2, MAX_EVALUATED) if was_in_time else max(self.evaluated // 2, 1)
         )
-        keys = [delivery.pk for delivery in deliveries[: self.evaluated]]
+        texts = {delivery.pk: delivery for delivery in deliveries[: self.evaluated]}
         claimed = Delivery.objects.filter(
-            pk__in=keys, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
-        )
-        current = {delivery.pk: delivery for delivery in claimed.select_related("customer")}
-        decisions = sending_policy.evaluate(claimed, at) if current else {}
-        self.decisions = {key: (current.get(key), decisions.get(key)) for key in keys}
+            pk__in=texts, state=State.SENDING, claimed_at=self.at, campaign__state=Campaign.State.RUNNING
+        ).select_related("campaign")
+        current = {delivery.pk: delivery for delivery in claimed}
+        for key, delivery in current.items():
+            delivery.step = texts[key].step
+        customers = Customer.objects.in_bulk({delivery.customer_id for delivery in current.values()})
+        decisions = sending_policy.evaluate([*current.values()], at) if current else {}
+        for delivery in current.values():
+            if delivery.customer_id in customers:
+                delivery.customer = customers[delivery.customer_id]
+        self.decisions = {key: (current.get(key), decisions.get(key)) for key in texts}
         self.decisions_until = time.monotonic() + DECISION_VALID_SECONDS
 
     def _send(self, delivery: Delivery) -> None:

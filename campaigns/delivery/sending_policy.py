@@ -1,24 +1,24 @@
 """Whether a message may be sent to a customer now: consent, orders, membership, the frequency cap, quiet hours.
 
-The policy is evaluated at sending, for many messages in one query. ``policy_queries`` builds it.
+The policy is evaluated at sending, for many messages at once. ``policy_queries`` reads what it needs.
 """
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime, time, timedelta
+from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, QuerySet
 
+from campaigns.channels.base import Channel
 from campaigns.channels.email import Email
 from campaigns.channels.registry import find_channel
 from campaigns.models import Campaign, Delivery, Step
-from customers.models import Customer
 
 from . import policy_queries, quiet_hours
+from .policy_queries import Duplicates, Endings, PolicyCustomers, Row, Stay
 
 STOPPED: Final = "The campaign was stopped."
 TOO_LATE: Final = "It could not be sent in time."
@@ -44,39 +44,43 @@ class Decision:
         return not self.reason and self.not_before is None
 
 
-def evaluate(deliveries: QuerySet[Delivery], at: datetime) -> dict[int, Decision]:
-    """Return the decision for each delivery, by key."""
-    rows = policy_queries.delivery_rows_queryset(deliveries, at)
-    campaigns = Campaign.objects.in_bulk({row["campaign_id"] for row in rows})
-    return {row["pk"]: _decide_for_delivery(row, campaigns[row["campaign_id"]], at) for row in rows}
+def evaluate(deliveries: Sequence[Delivery], at: datetime) -> dict[int, Decision]:
+    """Return the decision for each delivery, by key. Those of customers who were just merged have none."""
+    channels = _channels_of(delivery.step for delivery in deliveries)
+    known = PolicyCustomers({delivery.customer_id for delivery in deliveries}, channels, at)
+    deliveries = [delivery for delivery in deliveries if delivery.customer_id in known.rows]
+    stays = policy_queries.stays_of_deliveries(deliveries)
+    endings = policy_queries.Endings([*stays.values()], at)
+    duplicates = policy_queries.find_duplicates(deliveries, known, at)
+    # A merge may have moved what was read last, but not what was read first.
+    merged = policy_queries.merged_among(known.rows)
+    return {
+        delivery.pk: _decide_for_delivery(
+            delivery, stays[delivery.pk], known, endings, duplicates.get(delivery.pk), at
+        )
+        for delivery in deliveries
+        if delivery.customer_id not in merged
+    }
 
 
-def count_decisions(customers: QuerySet[Customer], step: Step, at: datetime) -> Counter[Decision]:
-    """Count the decisions for these customers if a step's message were due at this instant."""
-    rows = (
-        policy_queries.annotate_customers(customers, step, at)
-        .order_by()
-        .values(*policy_queries.CUSTOMER_COLUMNS, "has_preferred")
-        .annotate(customers=Count("pk"))
-    )
-    counts: Counter[Decision] = Counter()
-    for row in rows:
-        counts[_decide_for_customer(row, step, at)] += row["customers"]
-    return counts
+def gather_customers(customers: Collection[int], steps: Iterable[Step], at: datetime) -> PolicyCustomers:
+    """Return what the policy needs to know about customers to decide about the messages of steps."""
+    return PolicyCustomers(customers, _channels_of(steps), at)
 
 
-def evaluate_customers(
-    customers: QuerySet[Customer], sample: Iterable[Customer], step: Step, at: datetime
+def decide_for_customers(
+    known: PolicyCustomers, customers: Collection[int], step: Step, at: datetime
 ) -> dict[int, Decision]:
-    """Return the decision for each customer of ``sample``, by key; all of ``customers`` would get the message."""
-    keys = [customer.pk for customer in sample]
-    rows = (
-        policy_queries.annotate_customers(customers, step, at)
-        .filter(pk__in=keys)
-        .order_by()
-        .values("pk", *policy_queries.CUSTOMER_COLUMNS, "has_preferred")
-    )
-    return {row["pk"]: _decide_for_customer(row, step, at) for row in rows}
+    """Return the decision for each customer if a step's message were due at this instant.
+
+    ``customers`` are those who would get the message. Decisions are made for those of them whom ``known`` was
+    gathered for; the others of them share addresses with these.
+    """
+    return {
+        key: _decide_for_customer(row, step, known, customers, at)
+        for key, row in known.rows.items()
+        if key in customers
+    }
 
 
 def expires_at(planned_for: datetime) -> datetime:
@@ -96,55 +100,94 @@ def _valid_for() -> timedelta:
 # -- Decisions
 
 
-def _decide_for_customer(row: dict[str, Any], step: Step, at: datetime) -> Decision:
-    if row["is_reachable"] and row["has_preferred"]:
+def _channels_of(steps: Iterable[Step]) -> list[type[Channel]]:
+    channels = map(find_channel, {step.channel for step in steps})
+    return [channel for channel in channels if channel]
+
+
+def _decide_for_customer(
+    row: Row, step: Step, known: PolicyCustomers, audience: Container[int], at: datetime
+) -> Decision:
+    channel = find_channel(step.channel)
+    if (
+        channel
+        and known.is_reachable(row, channel)
+        and any(other in audience for other in known.preferred(row, channel))
+    ):
         return Decision(DUPLICATE_ADDRESS)
-    return _decide_by_channel(row, step.channel, step.campaign, at)
+    return _decide_by_channel(row, channel, step.campaign, known, at)
 
 
-def _is_duplicate(row: dict[str, Any], campaign: Campaign) -> bool:
+def _is_duplicate(delivery: Delivery, duplicates: Duplicates) -> bool:
     """Return whether another customer with the address gets or has got the message."""
-    if row["has_preferred"] or row["has_same_occasion"]:
+    if duplicates.preferred or duplicates.same_occasion:
         return True
-    if row["duplicate_planned_for"] is None or row["occasion"].startswith(policy_queries.DATE_PREFIX):
+    latest = duplicates.latest_planned_for
+    if latest is None or delivery.occasion.startswith(policy_queries.DATE_PREFIX):
         return False
-    reentry_after = campaign.reentry_after
-    return reentry_after is None or row["duplicate_planned_for"] + reentry_after > row["planned_for"]
+    reentry_after = delivery.campaign.reentry_after
+    return reentry_after is None or latest + reentry_after > delivery.planned_for
 
 
-def _decide_for_delivery(row: dict[str, Any], campaign: Campaign, at: datetime) -> Decision:
-    is_for_leavers = campaign.trigger == Campaign.Trigger.LEAVES
+def _decide_for_delivery(
+    delivery: Delivery,
+    stay: Stay,
+    known: PolicyCustomers,
+    endings: Endings,
+    duplicates: Duplicates | None,
+    at: datetime,
+) -> Decision:
+    campaign, channel, row = (
+        delivery.campaign,
+        find_channel(delivery.step.channel),
+        known.rows[delivery.customer_id],
+    )
     if campaign.state == Campaign.State.STOPPED:
         return Decision(STOPPED)
-    if at > expires_at(row["planned_for"]):
+    if at > expires_at(delivery.planned_for):
         return Decision(TOO_LATE)
-    if campaign.ends_with_order and row["has_ordered"]:
+    if endings.has_ordered(stay):
         return Decision(ORDERED)
-    if campaign.exit_when_not_member and row["is_member"] == is_for_leavers:
-        return Decision(CAME_BACK if is_for_leavers else LEFT)
-    if row["is_reachable"] and _is_duplicate(row, campaign):
+    if endings.has_exited(stay):
+        return Decision(exit_reason(campaign))
+    if duplicates and channel and known.is_reachable(row, channel) and _is_duplicate(delivery, duplicates):
         return Decision(DUPLICATE_ADDRESS)
-    return _decide_by_channel(row, row["channel"], campaign, at)
+    return _decide_by_channel(row, channel, campaign, known, at)
 
 
-def _decide_by_channel(row: dict[str, Any], key: str, campaign: Campaign, at: datetime) -> Decision:
-    channel = find_channel(key)
+def exit_reason(campaign: Campaign) -> str:
+    return CAME_BACK if campaign.trigger == Campaign.Trigger.LEAVES else LEFT
+
+
+def _decide_by_channel(
+    row: Row, channel: type[Channel] | None, campaign: Campaign, known: PolicyCustomers, at: datetime
+) -> Decision:
     if channel is None:
         return Decision(UNREACHABLE)
-    if channel.obeys_suppressions and row["is_suppressed"]:
+    if channel.obeys_suppressions and known.is_suppressed(row):
         return Decision(SUPPRESSED)
-    if not row["is_reachable"]:
+    if not known.is_reachable(row, channel):
         return Decision(channel.unreachable_reason())
-    if channel.keeps_quiet_hours and (end := _quiet_until(row, campaign, at)):
-        return Decision(not_before=end)
-    if channel.counts_towards_cap and row["sent_this_week"] >= settings.CAMPAIGN_MESSAGES_A_WEEK:
+    if channel.keeps_quiet_hours and campaign.quiet_from is not None:
+        zone_names = tuple(row[name] for name in quiet_hours.TIME_ZONE_ATTRIBUTES)
+        end = _quiet_until(
+            campaign.quiet_from, campaign.quiet_until, zone_names, row["country"], settings.TIME_ZONE, at
+        )
+        if end:
+            return Decision(not_before=end)
+    if channel.counts_towards_cap and known.sent_this_week(row) >= settings.CAMPAIGN_MESSAGES_A_WEEK:
         return Decision(CAP_REACHED)
     return Decision()
 
 
-def _quiet_until(row: dict[str, Any], campaign: Campaign, at: datetime) -> datetime | None:
-    if campaign.quiet_from is None:
-        return None
-    zone_names = (row[name] for name in quiet_hours.TIME_ZONE_ATTRIBUTES)
-    zone = quiet_hours.customer_time_zone(zone_names, row["country"], at, ZoneInfo(settings.TIME_ZONE))
-    return quiet_hours.quiet_until_utc(campaign.quiet_from, campaign.quiet_until, at, zone)
+@lru_cache(maxsize=10_000)
+def _quiet_until(
+    quiet_from: time,
+    quiet_until: time | None,
+    zone_names: tuple[str | None, ...],
+    country: str,
+    shop_zone: str,
+    at: datetime,
+) -> datetime | None:
+    zone = quiet_hours.customer_time_zone(zone_names, country, at, ZoneInfo(shop_zone))
+    return quiet_hours.quiet_until_utc(quiet_from, quiet_until, at, zone)

@@ -10,8 +10,9 @@ from typing import Final
 from django.db.models import Q
 
 from campaigns.channels.registry import keys_without_messages
-from campaigns.delivery import planning, policy_queries, sending_policy
+from campaigns.delivery import planning, sending_policy
 from campaigns.delivery.planning import NO_LIMIT
+from campaigns.delivery.policy_queries import Endings, Stay
 from campaigns.models import Campaign, Delivery, Journey, Step
 from core.db import backends, dialect, execution, locks, temporary_tables, transactions
 from core.db.sql import Query, Sql, compose
@@ -38,7 +39,8 @@ def acquire_lock() -> None:
 def start_journeys(campaign: Campaign, starts: Query) -> int:
     """Start journeys for a query of ``customer_id, occasion, at``. Return how many. The caller holds the lock.
 
-    A customer starts once per occasion, and again only when the campaign allows it.
+    The query reads no table of customers, which may be on other machines. A customer starts once per occasion, and
+    again only when the campaign allows it.
     """
     first = campaign.steps.order_by("number").first()
     if first is None:
@@ -144,17 +146,29 @@ def _due_journey_ids(at: datetime) -> list[int]:
 
 def _stop_ended_journeys(due: list[int], at: datetime) -> None:
     """Stop the journeys of customers who have ordered, left or come back, as their campaign says."""
-    journeys = Journey.objects.filter(pk__in=due, state=State.ACTIVE)
-    ended = {"state": State.STOPPED, "due_at": None, "ended_at": at}
-    has_ordered = policy_queries.has_ordered_q("customer_id", "began_at", at)
-    ordered = journeys.filter(has_ordered, campaign__ends_with_order=True)
-    ordered.update(**ended, reason=sending_policy.ORDERED)
-    members = journeys.filter(campaign__exit_when_not_member=True).annotate(
-        is_member=policy_queries.is_member_q("customer_id", "campaign__segment_id")
+    ending = Q(campaign__ends_with_order=True) | Q(campaign__exit_when_not_member=True)
+    journeys = list(
+        Journey.objects.filter(ending, pk__in=due, state=State.ACTIVE).values_list(
+            "pk", "customer_id", "campaign_id", "began_at"
+        )
     )
-    is_for_leavers = Q(campaign__trigger=Campaign.Trigger.LEAVES)
-    members.filter(~is_for_leavers, is_member=False).update(**ended, reason=sending_policy.LEFT)
-    members.filter(is_for_leavers, is_member=True).update(**ended, reason=sending_policy.CAME_BACK)
+    if not journeys:
+        return
+    campaigns = Campaign.objects.in_bulk({campaign for _, _, campaign, _ in journeys})
+    stays = [
+        Stay(key, customer, campaigns[campaign], began_at) for key, customer, campaign, began_at in journeys
+    ]
+    endings = Endings(stays, at)
+    ended: dict[str, list[int]] = {}
+    for stay in stays:
+        if endings.has_ordered(stay):
+            ended.setdefault(sending_policy.ORDERED, []).append(stay.key)
+        elif endings.has_exited(stay):
+            ended.setdefault(sending_policy.exit_reason(stay.campaign), []).append(stay.key)
+    for reason, keys in ended.items():
+        Journey.objects.filter(pk__in=keys, state=State.ACTIVE).update(
+            state=State.STOPPED, due_at=None, ended_at=at, reason=reason
+        )
 
 
 def _move_to_next_step(due: list[int], at: datetime) -> None:

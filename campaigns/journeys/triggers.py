@@ -57,6 +57,10 @@ def _process_batch(key: int, at: datetime) -> tuple[int, bool]:
 def _process_changes(campaign: Campaign, until: int, at: datetime) -> int:
     """Start and stop journeys for changes, in each customer's order."""
     starts, exits = _starts_sql(campaign), _exits_sql(campaign)
+    if (starts, exits) == ("false", "false"):
+        return 0
+    new = f"segment_id = {campaign.segment_id} AND id > {campaign.cursor} AND id <= {until}"
+    _gather_changed(new, with_merges=starts != "false")
     temporary_tables.create_temporary_table(
         "trigger_changes",
         f"customer_id bigint, nth integer, starts integer, occasion text, at {dialect.datetime_type_sql()}",
@@ -64,18 +68,17 @@ def _process_changes(campaign: Campaign, until: int, at: datetime) -> int:
     execution.execute(
         f"""INSERT INTO trigger_changes (customer_id, nth, starts, occasion, at)
             SELECT person, row_number() OVER (PARTITION BY person ORDER BY id), starts, 'change:' || id, at
-            FROM (SELECT COALESCE(p.merged_into_id, p.id) AS person, c.id, c.at,
+            FROM (SELECT COALESCE(p.merged_into, p.id) AS person, c.id, c.at,
                     CASE WHEN {starts} THEN 1 ELSE 0 END AS starts
-                FROM {_CHANGES} c JOIN customers_customer p ON p.id = c.customer_id
-                WHERE c.segment_id = %s AND c.id > %s AND c.id <= %s AND ({starts} OR {exits})) AS changes""",
-        [campaign.segment_id, campaign.cursor, until],
+                FROM (SELECT * FROM {_CHANGES} WHERE {new}) AS c JOIN changed_customers p ON p.id = c.customer_id
+                WHERE {starts} OR {exits}) AS changes"""
     )
     [(rounds,)] = execution.fetch_all("SELECT COALESCE(max(nth), 0) FROM trigger_changes")
     started = 0
     for nth in range(1, rounds + 1):
         if exits != "false":
             leavers = Sql("SELECT customer_id FROM trigger_changes WHERE nth = %s AND starts = 0", (nth,))
-            progress.stop_journeys(campaign, _exit_reason(campaign), at, leavers)
+            progress.stop_journeys(campaign, sending_policy.exit_reason(campaign), at, leavers)
         started += progress.start_journeys(
             campaign,
             Sql(
@@ -83,6 +86,26 @@ def _process_changes(campaign: Campaign, until: int, at: datetime) -> int:
             ),
         )
     return started
+
+
+def _gather_changed(new: str, *, with_merges: bool) -> None:
+    """Gather the customers of changes, and the visitors who were merged into those who changed by a merge."""
+    temporary_tables.create_temporary_table(
+        "changed_customers", "id bigint PRIMARY KEY, merged_into bigint", joined_on=("id",)
+    )
+    execution.execute(
+        f"""INSERT INTO changed_customers SELECT id, merged_into_id FROM customers_customer
+            WHERE id IN (SELECT customer_id FROM {_CHANGES} WHERE {new})"""
+    )
+    temporary_tables.create_temporary_table(
+        "changed_visitors", "id bigint PRIMARY KEY, merged_into bigint", joined_on=("id",)
+    )
+    merges = f"{new} AND cause = 'merge'"
+    if with_merges and execution.fetch_all(f"SELECT 1 FROM {_CHANGES} WHERE {merges} LIMIT 1"):
+        execution.execute(
+            f"""INSERT INTO changed_visitors SELECT id, merged_into_id FROM customers_customer
+                WHERE merged_into_id IN (SELECT customer_id FROM {_CHANGES} WHERE {merges})"""
+        )
 
 
 def _starts_sql(campaign: Campaign) -> str:
@@ -95,11 +118,11 @@ def _starts_sql(campaign: Campaign) -> str:
         return "false"
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.ENTERS else Change.Kind.LEFT
     not_bulk = "" if campaign.include_bulk_entries else f"AND c.cause NOT IN {_BULK_CAUSES}"
-    was_visitors = f"""EXISTS (SELECT 1 FROM customers_customer v JOIN {_CHANGES} o ON o.customer_id = v.id
-        WHERE v.merged_into_id = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
+    was_visitors = f"""EXISTS (SELECT 1 FROM changed_visitors v JOIN {_CHANGES} o ON o.customer_id = v.id
+        WHERE v.merged_into = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
             AND o.change = 'left' AND o.cause = 'merge')"""
     return f"""(c.change = '{kind.value}' {not_bulk}
-        AND (c.cause <> 'merge' OR (p.merged_into_id IS NULL AND NOT {was_visitors})))"""
+        AND (c.cause <> 'merge' OR (p.merged_into IS NULL AND NOT {was_visitors})))"""
 
 
 def _exits_sql(campaign: Campaign) -> str:
@@ -110,11 +133,7 @@ def _exits_sql(campaign: Campaign) -> str:
     if not campaign.exit_when_not_member:
         return "false"
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.LEAVES else Change.Kind.LEFT
-    return f"(c.change = '{kind.value}' AND p.merged_into_id IS NULL)"
-
-
-def _exit_reason(campaign: Campaign) -> str:
-    return sending_policy.CAME_BACK if campaign.trigger == Campaign.Trigger.LEAVES else sending_policy.LEFT
+    return f"(c.change = '{kind.value}' AND p.merged_into IS NULL)"
 
 
 def _start_for_current_members(campaign: Campaign, at: datetime) -> int:
@@ -123,13 +142,13 @@ def _start_for_current_members(campaign: Campaign, at: datetime) -> int:
     if not includes_members or campaign.scheduled_until or campaign.started_at is None:
         return 0
     start_sql = dialect.datetime_cast_sql(f"'{dialect.datetime_param(campaign.started_at)}'")
-    customer = "COALESCE(p.merged_into_id, p.id)"
+    _gather_members(campaign, f"m.entered_at <= {start_sql}")
     started = progress.start_journeys(
         campaign,
-        Sql(f"""SELECT DISTINCT {customer} AS customer_id, 'start' AS occasion, {start_sql} AS at
-            FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
-            WHERE m.segment_id = {campaign.segment_id} AND m.entered_at <= {start_sql} AND NOT EXISTS (
-                SELECT 1 FROM {_JOURNEYS} e WHERE e.campaign_id = {campaign.pk} AND e.customer_id = {customer})"""),
+        Sql(f"""SELECT DISTINCT customer_id, 'start' AS occasion, {start_sql} AS at
+            FROM present_members WHERE NOT EXISTS (
+                SELECT 1 FROM {_JOURNEYS} e
+                WHERE e.campaign_id = {campaign.pk} AND e.customer_id = present_members.customer_id)"""),
     )
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
     return started
@@ -142,11 +161,20 @@ def _start_for_due_date(campaign: Campaign, at: datetime) -> int:
         return 0
     name = f"date:{occasion.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
     date_sql = dialect.datetime_cast_sql(f"'{dialect.datetime_param(occasion)}'")
+    _gather_members(campaign, "true")
     started = progress.start_journeys(
         campaign,
-        Sql(f"""SELECT DISTINCT COALESCE(p.merged_into_id, p.id) AS customer_id, '{name}' AS occasion, {date_sql} AS at
-            FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
-            WHERE m.segment_id = {campaign.segment_id}"""),
+        Sql(f"SELECT DISTINCT customer_id, '{name}' AS occasion, {date_sql} AS at FROM present_members"),
     )
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
     return started
+
+
+def _gather_members(campaign: Campaign, condition: str) -> None:
+    """Gather the present members ``m``, and instead of merged visitors their customers."""
+    temporary_tables.create_temporary_table("present_members", "customer_id bigint")
+    execution.execute(
+        f"""INSERT INTO present_members SELECT COALESCE(p.merged_into_id, p.id)
+            FROM {_MEMBERS} m JOIN customers_customer p ON p.id = m.customer_id
+            WHERE m.segment_id = {campaign.segment_id} AND {condition}"""
+    )

@@ -105,8 +105,8 @@ def learn_products(at: datetime) -> None:
         _write_products(at)
         _write_pairs()
         _write_first_seen()
-    for table in ("baskets", "pairs"):
-        temporary_tables.empty_table(f"learned_{table}")
+    for table in ("learned_baskets", "learned_pairs", "latest_lines", "product_lines", "sightings"):
+        temporary_tables.empty_table(table)
     _write_links(at)
 
 
@@ -116,7 +116,8 @@ def _collect_baskets(at: datetime) -> None:
     This runs outside a transaction, so that it blocks no other writer on SQLite.
     """
     temporary_tables.create_temporary_table(
-        "learned_baskets", f"order_id bigint, sku text, line bigint, placed_at {dialect.datetime_type_sql()}"
+        "learned_baskets",
+        f"order_id bigint, customer_id bigint, sku text, line bigint, placed_at {dialect.datetime_type_sql()}",
     )
     temporary_tables.create_temporary_table(
         "learned_pairs", "sku text, other text, orders bigint, lift bigint"
@@ -125,11 +126,12 @@ def _collect_baskets(at: datetime) -> None:
     # The latest order line of a product has its current name and price.
     execution.execute(
         f"""INSERT INTO learned_baskets
-            SELECT o.id, l.sku_folded, max(l.id), o.placed_at
-            FROM customers_order o JOIN customers_orderline l ON l.order_id = o.id
+            SELECT o.id, o.customer_id, l.sku_folded, max(l.id), o.placed_at
+            FROM customers_order o
+            JOIN customers_orderline l ON l.customer_id = o.customer_id AND l.order_id = o.id
             WHERE o.status IN ({counting}) AND o.placed_at > %s AND o.placed_at <= %s
                 AND l.quantity > 0 AND l.sku_folded <> ''
-            GROUP BY o.id, l.sku_folded, o.placed_at""",
+            GROUP BY o.id, o.customer_id, l.sku_folded, o.placed_at""",
         [dialect.datetime_param(at - ORDER_PERIOD), dialect.datetime_param(at)],
     )
     execution.execute(
@@ -159,17 +161,27 @@ def _collect_baskets(at: datetime) -> None:
 
 
 def _write_products(at: datetime) -> None:
+    temporary_tables.create_temporary_table(
+        "latest_lines", "customer_id bigint, line bigint PRIMARY KEY, sku text, orders bigint"
+    )
+    execution.execute(
+        """INSERT INTO latest_lines SELECT customer_id, line, sku, orders FROM (
+                SELECT customer_id, sku, line, count(*) OVER (PARTITION BY sku) AS orders,
+                    row_number() OVER (PARTITION BY sku ORDER BY placed_at DESC, line DESC) AS rank
+                FROM learned_baskets
+            ) AS ranked WHERE rank = 1"""
+    )
+    temporary_tables.copy_rows(
+        "product_lines",
+        "customers_orderline",
+        """customer_id IN (SELECT customer_id FROM latest_lines) AND id IN (SELECT line FROM latest_lines)""",
+    )
     execution.execute(
         """INSERT INTO campaigns_soldproduct (sku, sku_folded, name, category, brand, category_folded, brand_folded,
                 price, url, image, orders, learned_at)
             SELECT l.sku, s.sku, l.name, l.category, l.brand, l.category_folded, l.brand_folded,
                 l.unit_price, '', '', s.orders, %s
-            FROM (
-                SELECT sku, line, count(*) OVER (PARTITION BY sku) AS orders,
-                    row_number() OVER (PARTITION BY sku ORDER BY placed_at DESC, line DESC) AS rank
-                FROM learned_baskets
-            ) AS s JOIN customers_orderline l ON l.id = s.line
-            WHERE s.rank = 1
+            FROM latest_lines s JOIN product_lines l ON l.id = s.line WHERE true
             ON CONFLICT (sku_folded) DO UPDATE SET sku = excluded.sku, name = excluded.name,
                 category = excluded.category, brand = excluded.brand, category_folded = excluded.category_folded,
                 brand_folded = excluded.brand_folded, price = excluded.price, orders = excluded.orders,
@@ -198,17 +210,24 @@ def _write_first_seen() -> None:
     """
     counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     table = SoldProduct._meta.db_table
+    temporary_tables.create_temporary_table("sightings", f"sku text, at {dialect.datetime_type_sql()}")
+    execution.execute(
+        f"""INSERT INTO sightings SELECT l.sku_folded, min(o.placed_at)
+            FROM customers_orderline l
+            JOIN customers_order o ON o.customer_id = l.customer_id AND o.id = l.order_id
+            WHERE o.status IN ({counting}) AND l.sku_folded <> '' GROUP BY l.sku_folded"""
+    )
+    execution.execute(
+        f"""INSERT INTO sightings SELECT sku_folded, min(occurred_at) FROM customers_event
+            WHERE sku_folded IN (SELECT sku_folded FROM {table} WHERE first_at IS NULL) AND NOT is_from_browser
+            GROUP BY sku_folded"""
+    )
     execution.execute(
         f"""UPDATE {table} SET first_at = first_seen.at FROM (
                 SELECT sku, min(at) AS at FROM (
-                    SELECT l.sku_folded AS sku, o.placed_at AS at
-                    FROM customers_orderline l JOIN customers_order o ON o.id = l.order_id
-                    WHERE o.status IN ({counting}) AND l.sku_folded <> ''
+                    SELECT sku, at FROM sightings
                     UNION ALL SELECT sku_folded, first_at FROM {table} WHERE first_at IS NOT NULL
-                    UNION ALL SELECT e.sku_folded, e.occurred_at
-                    FROM customers_event e JOIN {table} s ON s.sku_folded = e.sku_folded
-                    WHERE s.first_at IS NULL AND NOT e.is_from_browser
-                ) AS sightings GROUP BY sku) AS first_seen
+                ) AS every GROUP BY sku) AS first_seen
             WHERE first_seen.sku = {table}.sku_folded"""
     )
 

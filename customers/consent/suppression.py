@@ -2,8 +2,6 @@
 
 from datetime import datetime
 
-from django.db.models import Q
-
 from core.values import email_addresses
 from customers.models import Suppression
 
@@ -11,12 +9,6 @@ from .addresses import restore_erased_addresses
 from .statements import unsubscribe
 
 Reason = Suppression.Reason
-
-
-def unsuppressed_q(path: str = "") -> Q:
-    """Return a condition for customers whose address may get messages. ``path`` leads to the customer."""
-    suppressed = Suppression.objects.filter(address__isnull=False).values("address")
-    return ~Q(**{f"{path}email_folded__in": suppressed})
 
 
 def is_suppressed(address: str) -> bool:
