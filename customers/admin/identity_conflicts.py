@@ -1,16 +1,29 @@
 """Identity conflicts: statements that two ids are one person, although their customers have different customer ids."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from core.admin.capped_lists import ReadOnlyAdmin
+from core.admin.capped_lists import CappedChangeList, ReadOnlyAdmin
 from core.templatetags.display import moment
-from customers.models import Identity, IdentityLink
+from customers.models import Customer, Identity, IdentityLink
 
 from . import contact_data
+
+
+class ConflictList(CappedChangeList):
+    """A page of conflicts with their customers, who may be stored elsewhere."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        identities = [identity for link in self.result_list for identity in (link.one, link.other)]
+        customers = Customer.objects.in_bulk({identity.customer_id for identity in identities})
+        for identity in identities:
+            identity.customer = customers[identity.customer_id]
 
 
 @admin.register(IdentityLink)
@@ -21,13 +34,16 @@ class ConflictAdmin(ReadOnlyAdmin):
     list_display_links = None
     fields = list_display
     readonly_fields = list_display
-    list_select_related = ("one__customer", "other__customer")
+    list_select_related = ("one", "other")
     list_before_template = "customers/admin/conflicts.html"
     ordering = ("-at",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[IdentityLink]:
         self.request = request
         return super().get_queryset(request).filter(is_conflict=True)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ConflictList]:
+        return ConflictList
 
     @display(description="Stated")
     def stated(self, link: IdentityLink) -> str:
