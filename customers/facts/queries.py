@@ -4,7 +4,6 @@ On SQLite, building a query fills the temporary tables that it reads. So run eac
 """
 
 from datetime import datetime
-from typing import Final
 
 from core.db import dialect
 from core.db.backends import is_postgresql
@@ -13,8 +12,6 @@ from core.db.sql import Sql, compose
 from customers.models import COUNTING_STATUSES
 
 from .definitions import MAX_SUM, SESSION_GAP_MINUTES, Fact, declared_facts
-
-NO_LIMIT: Final = 2**62  # removes no row, but keeps SQLite from evaluating the query again at each mention
 
 
 def recompute_sql(customers: Sql, at: datetime, *, only_existing: bool = False) -> Sql:
@@ -33,90 +30,97 @@ def recompute_sql(customers: Sql, at: datetime, *, only_existing: bool = False) 
         customers=customers,
         until=until,
     )
-    first_seen = _first_seen_sql(customers)
-    if only_existing:
-        first_seen = compose(
-            "SELECT * FROM ({first_seen}) AS met WHERE first_seen_at <= {until}",
-            first_seen=first_seen,
-            until=until,
-        )
     values = [_recomputed_column_sql(fact) for fact in declared_facts() if fact.source != "derived"]
-    ctes = _cte("o", _order_facts_sql(orders)) + _cte("e", _event_facts_sql(events))
+    first_seen = dialect.least_sql("c.first_seen", "o.first_at", "e.first_at", "ahead.at")
     return compose(
         f"""
-        WITH {{ctes}} people AS MATERIALIZED ({{first_seen}})
         SELECT id, first_seen_at, {_all_columns_sql()} FROM (
-            SELECT c.id, c.first_seen_at, {", ".join(values)}
-            FROM people c LEFT JOIN o ON o.customer_id = c.id LEFT JOIN e ON e.customer_id = c.id
-        ) AS summed WHERE true""",
-        ctes=ctes,
-        first_seen=first_seen,
-    )
-
-
-def _first_seen_sql(customers: Sql) -> Sql:
-    """Return a query of customers and when they were first seen: the earliest of ``first_seen`` and their records."""
-    first_seen = f"COALESCE({dialect.least_sql('first_seen', 'first_order', 'first_event')}, recorded_at)"
-    return compose(
-        f"""
-        SELECT id, {first_seen} AS first_seen_at FROM (
-            SELECT c.id, c.first_seen, c.recorded_at,
-                (SELECT min(placed_at) FROM customers_order r WHERE r.customer_id = c.id) AS first_order,
-                (SELECT min(occurred_at) FROM customers_event r WHERE r.customer_id = c.id) AS first_event
-            FROM customers_customer c WHERE c.id IN ({{customers}}) AND c.merged_into_id IS NULL
-            LIMIT {NO_LIMIT}
-        ) AS dated""",
+            SELECT c.id, COALESCE({first_seen}, c.recorded_at) AS first_seen_at, {", ".join(values)}
+            FROM customers_customer c LEFT JOIN {{orders}} ON o.customer_id = c.id
+            LEFT JOIN {{events}} ON e.customer_id = c.id LEFT JOIN {{ahead}} ON ahead.customer_id = c.id
+            WHERE c.id IN ({{customers}}) AND c.merged_into_id IS NULL
+        ) AS summed WHERE {{is_included}}""",
+        orders=_relation("o", _order_facts_sql(orders)),
+        events=_relation("e", _event_facts_sql(events, latest=_latest_order_relation(orders))),
+        ahead=compose("({ahead}) AS ahead", ahead=first_ahead_sql(customers, at)),
         customers=customers,
+        is_included=compose("first_seen_at <= {until}", until=until) if only_existing else Sql("true"),
     )
 
 
-def merge_sql(customers: Sql) -> Sql:
+def first_ahead_sql(customers: Sql, at: datetime) -> Sql:
+    """Return a query of ``customer_id`` and ``at``: the first record of customers dated later than an instant."""
+    return compose(
+        """
+        SELECT customer_id, min(at) AS at FROM (
+            SELECT customer_id, placed_at AS at FROM customers_order
+            WHERE customer_id IN ({customers}) AND placed_at > {until}
+            UNION ALL SELECT customer_id, occurred_at FROM customers_event
+            WHERE customer_id IN ({customers}) AND occurred_at > {until}
+        ) AS dated GROUP BY customer_id""",
+        customers=customers,
+        until=dialect.datetime_param(at),
+    )
+
+
+def merge_sql(customers: Sql, *, with_orders: bool) -> Sql:
     """Return a query that merges appended records into the stored rows of customers, selected by primary key.
 
     Appended records are not older than stored ones, and each customer has at most one appended order: see
-    ``customers.facts.selection``.
+    ``customers.facts.selection``. ``with_orders`` says whether any has one.
     """
-    orders = compose(
-        "SELECT * FROM customers_appendedorder WHERE customer_id IN ({customers})", customers=customers
-    )
     # Sub-selects, not a join: statistics of the queue lag behind, and the planner would read all rows of facts.
     stored = "FROM customers_facts f WHERE f.customer_id = a.customer_id"
+    latest_order, joined, first_at = f"(SELECT f.uncancelled_order_at {stored})", Sql(""), ["e.first_at"]
+    if with_orders:
+        appended = (
+            "FROM customers_appendedorder r WHERE r.customer_id = a.customer_id AND r.status <> 'cancelled'"
+        )
+        latest_order = dialect.greatest_sql(latest_order, f"(SELECT max(r.placed_at) {appended})")
+        orders = compose(
+            "SELECT * FROM customers_appendedorder WHERE customer_id IN ({customers})", customers=customers
+        )
+        joined = compose(
+            "LEFT JOIN {orders} ON o.customer_id = c.id", orders=_relation("o", _order_facts_sql(orders))
+        )
+        first_at.append("o.first_at")
     events = compose(
-        f"""SELECT a.*, (SELECT f.last_event_at {stored}) AS stored_event_at,
-            (SELECT f.uncancelled_order_at {stored}) AS stored_order_at
+        f"""SELECT a.*, (SELECT f.last_event_at {stored}) AS stored_event_at, {latest_order} AS latest_order_at
             FROM customers_appendedevent a WHERE customer_id IN ({{customers}})""",
         customers=customers,
     )
-    values = [_merged_column_sql(fact) for fact in declared_facts() if fact.source != "derived"]
+    values = [
+        _merged_column_sql(fact, with_orders=with_orders)
+        for fact in declared_facts()
+        if fact.source != "derived"
+    ]
     # Without records, first_seen_at is when the customer was created; the dates of records replace it.
     known = "CASE WHEN f.newest_at IS NULL THEN c.first_seen ELSE f.first_seen_at END"
-    first_seen = dialect.least_sql(known, "o.first_at", "e.first_at")
-    ctes = _cte("o", _order_facts_sql(orders)) + _cte("e", _event_facts_sql(events, stored=True))
     return compose(
         f"""
-        WITH {{ctes}} those AS ({{customers}})
         SELECT id, first_seen_at, {_all_columns_sql()} FROM (
-            SELECT c.id, {first_seen} AS first_seen_at, {", ".join(values)}
+            SELECT c.id, {dialect.least_sql(known, *first_at)} AS first_seen_at, {", ".join(values)}
             FROM customers_customer c LEFT JOIN customers_facts f ON f.customer_id = c.id
-            LEFT JOIN o ON o.customer_id = c.id LEFT JOIN e ON e.customer_id = c.id
-            WHERE c.id IN (SELECT customer_id FROM those)
+            LEFT JOIN {{events}} ON e.customer_id = c.id {{joined}}
+            WHERE c.id IN ({{customers}})
         ) AS summed WHERE true""",
-        ctes=ctes,
+        events=_relation("e", _event_facts_sql(events)),
+        joined=joined,
         customers=customers,
     )
 
 
-def _cte(name: str, query: Sql) -> Sql:
-    """Return the start of a WITH clause for a query with one row per ``customer_id``.
+def _relation(name: str, query: Sql) -> Sql:
+    """Return a FROM item for a query with one row per ``customer_id``.
 
-    On SQLite, create an indexed temporary table and return an empty text: SQLite would scan the rows for each join.
+    On SQLite, create an indexed temporary table: SQLite would scan the rows for each join.
     """
     if is_postgresql():
-        return compose(f"{name} AS ({{query}}),", query=query)
+        return compose(f"({{query}}) AS {name}", query=query)
     execute(f"DROP TABLE IF EXISTS temp.{name}")
     execute(compose(f"CREATE TEMPORARY TABLE {name} AS {{query}}", query=query))
     execute(f"CREATE UNIQUE INDEX temp.{name}_of_customer ON {name} (customer_id)")
-    return Sql("")
+    return Sql(name)
 
 
 def _order_facts_sql(orders: Sql) -> Sql:
@@ -139,31 +143,45 @@ def _order_facts_sql(orders: Sql) -> Sql:
     )
 
 
-def _event_facts_sql(events: Sql, *, stored: bool = False) -> Sql:
-    facts = ", ".join(f"{fact.sql} AS {fact.name}" for fact in declared_facts() if fact.source == "events")
-    lag = "lag(occurred_at) OVER (PARTITION BY customer_id ORDER BY occurred_at)"
-    previous = f"COALESCE({lag}, stored_event_at)" if stored else lag
-    latest_order = (
-        dialect.greatest_sql("o.uncancelled_order_at", "stored_order_at")
-        if stored
-        else "o.uncancelled_order_at"
+def _latest_order_relation(orders: Sql) -> Sql:
+    """Return a FROM item with ``latest_order_at`` of each customer."""
+    if not is_postgresql():
+        return Sql("(SELECT customer_id, uncancelled_order_at AS latest_order_at FROM o) AS latest")
+    # Not from `o`: a sub-query that two others use is kept apart from both.
+    return compose(
+        """(SELECT customer_id, max(placed_at) AS latest_order_at FROM ({orders}) AS orders
+            WHERE status <> 'cancelled' GROUP BY customer_id) AS latest""",
+        orders=orders,
     )
+
+
+def _event_facts_sql(events: Sql, *, latest: Sql | None = None) -> Sql:
+    """Return a query of the facts of events.
+
+    ``latest`` is a FROM item with ``latest_order_at`` of each customer. Without it, the events are appended ones, and
+    have this column and ``stored_event_at``.
+    """
+    facts = ", ".join(f"{fact.sql} AS {fact.name}" for fact in declared_facts() if fact.source == "events")
+    previous = "lag(occurred_at) OVER (PARTITION BY customer_id ORDER BY occurred_at)"
+    kept = ""
+    if latest is None:
+        previous, kept = f"COALESCE({previous}, stored_event_at)", "latest_order_at,"
     starts = dialect.is_further_apart_sql("occurred_at", "previous_at", SESSION_GAP_MINUTES)
-    stored_column = ", stored_order_at" if stored else ""
     return compose(
         f"""
         SELECT customer_id, min(occurred_at) AS first_at, {facts}
         FROM (
             SELECT seen.*, previous_at IS NULL OR {starts} AS starts_session,
-                {latest_order} IS NULL OR occurred_at > {latest_order} AS in_cart
+                latest_order_at IS NULL OR occurred_at > latest_order_at AS in_cart
             FROM (
-                SELECT customer_id, occurred_at, name, product_value, product_quantity{stored_column},
+                SELECT customer_id, occurred_at, name, product_value, product_quantity, {kept}
                     {previous} AS previous_at
                 FROM ({{events}}) AS events
-            ) AS seen LEFT JOIN o USING (customer_id)
+            ) AS seen {{joined}}
         ) AS happened
         GROUP BY customer_id""",
         events=events,
+        joined=compose("LEFT JOIN {latest} USING (customer_id)", latest=latest) if latest else Sql(""),
     )
 
 
@@ -178,9 +196,11 @@ def _recomputed_column_sql(fact: Fact) -> str:
     return f"{column if fact.kind == 'moment' else f'COALESCE({column}, 0)'} AS {fact.name}"
 
 
-def _merged_column_sql(fact: Fact) -> str:
+def _merged_column_sql(fact: Fact, *, with_orders: bool) -> str:
     stored, appended = f"f.{fact.name}", f"{fact.source[0]}.{fact.name}"
     match fact.merging:
+        case _ if fact.source == "orders" and not with_orders:
+            value = stored if fact.kind == "moment" else f"COALESCE({stored}, 0)"
         case "add":
             value = f"COALESCE({stored}, 0) + COALESCE({appended}, 0)"
         case "latest":
@@ -192,7 +212,9 @@ def _merged_column_sql(fact: Fact) -> str:
             before = "f.last_order_at" if nth == 2 else f"f.order_{nth - 1}_at"
             value = f"CASE WHEN o.order_count > 0 THEN {before} ELSE {stored} END"
         case _:  # "refill": an order empties the cart
-            kept = f"CASE WHEN o.uncancelled_order_at IS NULL THEN COALESCE({stored}, 0) ELSE 0 END"
+            kept = f"COALESCE({stored}, 0)"
+            if with_orders:
+                kept = f"CASE WHEN o.uncancelled_order_at IS NULL THEN {kept} ELSE 0 END"
             value = dialect.least_sql(
                 str(MAX_SUM), dialect.greatest_sql(str(-MAX_SUM), f"{kept} + COALESCE({appended}, 0)")
             )

@@ -1,7 +1,8 @@
 """The relation that holds the facts of an instant: the stored rows, or a temporary table if they do not fit."""
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from core.db import backends, dialect, execution, temporary_tables, transactions
 from core.db.sql import Query, Sql, compile_query, compose
@@ -15,15 +16,15 @@ from .selection import (
     APPENDED_ORDERS_TABLE,
     AS_OF_TABLE,
     FACTS_TABLE,
-    MERGED,
-    RECOMPUTED,
     SELECTED,
     STALE_TABLE,
     UPCOMING_TABLE,
     create_selection_table,
-    mark_unmergeable,
+    unmergeable_sql,
 )
 from .update import facts_updated_until
+
+_INTO_AS_OF: Final = Sql(f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())}) ")
 
 
 def facts_of_customer(customer: Customer, at: datetime) -> FactColumns | None:
@@ -60,16 +61,11 @@ def prepare_relation(at: datetime, stored_at: datetime | None = None) -> Literal
     )
     if not execution.fetch_all(others + Sql(" LIMIT 1")):
         return "facts"
-    _make_as_of_table()
     create_selection_table()
     execution.execute(Sql("INSERT INTO facts_selected (customer_id) ") + others)
-    names = ", ".join(definitions.fact_columns())
-    execution.execute(
+    _copy_facts(
         compose(
-            f"INSERT INTO {AS_OF_TABLE} ({names}) SELECT {names} FROM {FACTS_TABLE}"
-            " WHERE customer_id NOT IN ({selected}) AND first_seen_at <= {until}",
-            selected=SELECTED,
-            until=until,
+            "customer_id NOT IN ({selected}) AND first_seen_at <= {until}", selected=SELECTED, until=until
         )
     )
     _fill_as_of(SELECTED, at)
@@ -86,26 +82,29 @@ def prepare_relation_for(customers: Query, at: datetime) -> Literal["facts", "fa
     if not _waiting(customers, at):
         return "facts"
     with transactions.snapshot():
-        _make_as_of_table()
-        temporary_tables.create_temporary_table(
-            "facts_selected", "customer_id bigint PRIMARY KEY, recompute integer, recorded integer"
+        waiting: dict[int, int] = dict(_waiting(customers, at))
+        if not waiting:
+            return "facts"
+        appended = [key for key, is_recomputed in waiting.items() if not is_recomputed]
+        if appended:
+            waiting |= {key: 1 for (key,) in execution.fetch_all(unmergeable_sql(_keys(appended), at))}
+        recomputed = [key for key, is_recomputed in waiting.items() if is_recomputed]
+        merged = [key for key in appended if not waiting[key]]
+        others = compose(
+            "customer_id IN ({customers}) AND customer_id NOT IN ({waiting})",
+            customers=customers,
+            waiting=_keys(waiting),
         )
-        temporary_tables.load_rows("facts_selected", ("customer_id", "recompute"), _waiting(customers, at))
-        recompute, merged, _ = mark_unmergeable(at)
-        into = f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())})"
-        execution.execute(
-            compose(
-                f"""{into} SELECT {", ".join(definitions.fact_columns())} FROM {FACTS_TABLE}
-                    WHERE customer_id IN ({{customers}}) AND customer_id NOT IN ({{selected}})""",
-                customers=customers,
-                selected=SELECTED,
-            )
-        )
+        _copy_facts(others)
         if merged:
-            execution.execute(Sql(f"{into} ") + queries.merge_sql(MERGED))
-        if recompute:
-            _fill_as_of(RECOMPUTED, at)
+            execution.execute(_INTO_AS_OF + queries.merge_sql(_keys(merged), with_orders=True))
+        if recomputed:
+            _fill_as_of(_keys(recomputed), at)
     return "facts_as_of"
+
+
+def _keys(customers: Iterable[int]) -> Sql:
+    return Sql(", ".join(str(key) for key in customers))
 
 
 def _waiting(customers: Sql, at: datetime) -> list[execution.Row]:
@@ -128,22 +127,19 @@ def _waiting(customers: Sql, at: datetime) -> list[execution.Row]:
 
 def prepare_recomputed_relation(at: datetime) -> Literal["facts_as_of"]:
     """Compute the facts of all customers from the records, for verification to compare with."""
-    _make_as_of_table()
+    _copy_facts(Sql("1 = 0"))
     _fill_as_of(ALL_CUSTOMERS, at)
     return "facts_as_of"
 
 
 def _fill_as_of(customers: Sql, at: datetime) -> None:
-    into = Sql(f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fact_columns())}) ")
-    execution.execute(into + queries.recompute_sql(customers, at, only_existing=True))
+    execution.execute(_INTO_AS_OF + queries.recompute_sql(customers, at, only_existing=True))
 
 
-def _make_as_of_table() -> None:
-    execution.execute(
-        f"CREATE TEMPORARY TABLE IF NOT EXISTS {AS_OF_TABLE} AS SELECT * FROM {FACTS_TABLE} WHERE 1 = 0"
-    )
+def _copy_facts(condition: Sql) -> None:
+    """Let the table of facts as of another instant have the stored rows that meet a condition."""
+    temporary_tables.copy_rows(AS_OF_TABLE, FACTS_TABLE, condition.text, condition.params)
     schema = "" if backends.is_postgresql() else "temp."
     execution.execute(
         f"CREATE UNIQUE INDEX IF NOT EXISTS {schema}facts_as_of_customer ON {AS_OF_TABLE} (customer_id)"
     )
-    temporary_tables.empty_table(AS_OF_TABLE)

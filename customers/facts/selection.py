@@ -38,37 +38,35 @@ def create_selection_table() -> None:
     temporary_tables.create_temporary_table("facts_selected", columns)
 
 
-def mark_unmergeable(at: datetime) -> tuple[int, int, bool]:
-    """Mark the selected customers whose appended records cannot be merged into the stored row, because they are older
-    than it or dated ahead.
-
-    Return how many customers are recomputed and how many merged, and whether orders are merged.
+def unmergeable_sql(customers: Sql, at: datetime) -> Sql:
+    """Return a query of those customers, of a query of primary keys, whose appended records cannot be merged into the
+    stored row, because they are older than it or dated ahead.
     """
-    execution.execute(
+    return compose(
+        f"""SELECT c.id FROM customers_customer c LEFT JOIN {FACTS_TABLE} f ON f.customer_id = c.id
+            LEFT JOIN (
+                SELECT customer_id, min(occurred_at) AS first_at, max(occurred_at) AS last_at
+                FROM {APPENDED_EVENTS_TABLE} WHERE customer_id IN ({{customers}}) GROUP BY customer_id
+            ) AS e ON e.customer_id = c.id
+            LEFT JOIN (
+                SELECT customer_id, count(*) AS orders, max(placed_at) AS placed_at
+                FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({{customers}}) GROUP BY customer_id
+            ) AS o ON o.customer_id = c.id
+            WHERE c.id IN ({{customers}}) AND (c.merged_into_id IS NOT NULL
+                OR e.first_at < f.last_event_at OR e.last_at > {{at}}
+                OR o.orders > 1 OR o.placed_at > {{at}}
+                OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at)""",
+        customers=customers,
+        at=dialect.datetime_param(at),
+    )
+
+
+def mark_unmergeable(at: datetime) -> int:
+    """Mark the selected customers whose appended records cannot be merged. Return how many there are."""
+    return execution.execute(
         compose(
-            f"""UPDATE facts_selected SET recompute = 1 WHERE recompute = 0 AND customer_id IN (
-                SELECT c.id FROM customers_customer c LEFT JOIN {FACTS_TABLE} f ON f.customer_id = c.id
-                LEFT JOIN (
-                    SELECT customer_id, min(occurred_at) AS first_at, max(occurred_at) AS last_at
-                    FROM {APPENDED_EVENTS_TABLE} WHERE customer_id IN ({{merged}}) GROUP BY customer_id
-                ) AS e ON e.customer_id = c.id
-                LEFT JOIN (
-                    SELECT customer_id, count(*) AS orders, max(placed_at) AS placed_at
-                    FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({{merged}}) GROUP BY customer_id
-                ) AS o ON o.customer_id = c.id
-                WHERE c.id IN ({{merged}}) AND (c.merged_into_id IS NOT NULL
-                    OR e.first_at < f.last_event_at OR e.last_at > {{at}}
-                    OR o.orders > 1 OR o.placed_at > {{at}}
-                    OR o.placed_at < f.any_order_at OR o.placed_at < f.last_event_at))""",
-            merged=MERGED,
-            at=dialect.datetime_param(at),
+            """UPDATE facts_selected SET recompute = 1
+               WHERE recompute = 0 AND customer_id IN ({unmergeable})""",
+            unmergeable=unmergeable_sql(MERGED, at),
         )
     )
-    [(recompute, merged, has_orders)] = execution.fetch_all(
-        compose(
-            f"""SELECT count(*) FILTER (WHERE recompute = 1), count(*) FILTER (WHERE recompute = 0), EXISTS (
-                    SELECT 1 FROM {APPENDED_ORDERS_TABLE} WHERE customer_id IN ({{merged}})) FROM facts_selected""",
-            merged=MERGED,
-        )
-    )
-    return recompute, merged, bool(has_orders)

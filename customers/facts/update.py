@@ -5,8 +5,9 @@ counted once that instant has passed. Records that are appended in their order a
 any other change the customer's facts are recomputed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -50,14 +51,18 @@ def update_facts(
     queue. After a crash, the next call updates the rest.
     """
 
-    def update_batch(batch_size: int) -> int:
+    def update_batch(batch_size: int) -> tuple[int, bool]:
         with lock_facts():
             # Read the clock again: a record committed while we waited is not dated ahead.
-            return _update_queued(_advance(_instant(at, not_before)), batch_size)
+            updated = _update_queued(_instant(at, not_before), batch_size)
+            return updated, updated == batch_size
 
-    updated, batch = 0, time_limits.AdaptiveBatch(UPDATE_BATCH_SIZE, MIN_UPDATE_BATCH_SIZE)
-    while is_update_due(_instant(at, not_before)):
-        updated += batch.run(update_batch)
+    if not is_update_due(_instant(at, not_before)):
+        return 0
+    updated, is_more, batch = 0, True, time_limits.AdaptiveBatch(UPDATE_BATCH_SIZE, MIN_UPDATE_BATCH_SIZE)
+    while is_more:
+        of_batch, is_more = batch.run(update_batch)
+        updated += of_batch
         progress(updated)
     return updated
 
@@ -67,14 +72,33 @@ def _instant(at: datetime | None, not_before: datetime | None) -> datetime:
     return max(at, not_before) if not_before else at
 
 
-def is_update_due(at: datetime) -> bool:
-    """Return whether customers wait in a queue, or have a record whose date has come."""
-    queues = " OR ".join(f"EXISTS (SELECT 1 FROM {queue})" for queue in QUEUE_TABLES)
-    [(due,)] = execution.fetch_all(
-        f"SELECT {queues} OR EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s)",
+@dataclass(frozen=True)
+class _Waiting:
+    """The instant of the stored rows, and which queues have rows."""
+
+    updated_until: datetime | None
+    stale: bool
+    events: bool
+    orders: bool
+    upcoming: bool
+
+
+def _read_waiting(at: datetime) -> _Waiting:
+    """Return what waits, with the records dated ahead whose date has come by an instant."""
+    queues = ", ".join(f"EXISTS (SELECT 1 FROM {queue} LIMIT 1)" for queue in QUEUE_TABLES)
+    [(updated_until, *waits)] = execution.fetch_all(
+        f"""SELECT (SELECT max(updated_until) FROM {TOTALS_TABLE}), {queues},
+            EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s LIMIT 1)""",
         [dialect.datetime_param(at)],
     )
-    return bool(due)
+    instant = None if updated_until is None else dialect.datetime_from_row(updated_until)
+    return _Waiting(instant, *map(bool, waits))
+
+
+def is_update_due(at: datetime) -> bool:
+    """Return whether customers wait in a queue, or have a record whose date has come."""
+    waiting = _read_waiting(at)
+    return waiting.stale or waiting.events or waiting.orders or waiting.upcoming
 
 
 def has_records_due(until: datetime) -> bool:
@@ -93,14 +117,14 @@ def recompute_all(at: datetime | None = None) -> int:
     A full refresh must follow, to bring the members in line.
     """
     with lock_facts():
-        at = _advance(at or datetime.now(UTC))
+        at = _advance(at or datetime.now(UTC), facts_updated_until())
         _select_queued(at, "")
         execution.execute("UPDATE facts_selected SET recompute = 1")
         touch_selected()
         _recompute(ALL_CUSTOMERS, at)
         Totals.objects.update(customers=0, buyers=0, total_spent=0, average_order_value=0)
-        _add_to_totals([0, 0, 0, 0], _sums(ALL_CUSTOMERS), moved=True)
-        _delete_queued()
+        _add_to_totals(at, [0, 0, 0, 0], _sums(ALL_CUSTOMERS), moved=True)
+        _delete_queued(QUEUE_TABLES)
         return Facts.objects.count()
 
 
@@ -118,34 +142,40 @@ def delete_facts(customers: Sequence[int]) -> None:
     before = _sums(keys)
     for table in (FACTS_TABLE, UPCOMING_TABLE, TOUCHED_TABLE, *QUEUE_TABLES):
         _delete_rows(table, keys)
-    _add_to_totals(before, [0, 0, 0, 0], moved=before[1] > 0)
+    _add_to_totals(None, before, [0, 0, 0, 0], moved=before[1] > 0)
 
 
-def _advance(at: datetime) -> datetime:
-    """Return the instant to update the facts to, and store it: ``at``, unless the clock was set back."""
-    before = facts_updated_until()
+def _advance(at: datetime, before: datetime | None) -> datetime:
+    """Return the instant to update the facts to: ``at``, unless the clock was set back."""
     if before is None:
         Totals.objects.create(pk=1, updated_until=at)
         return at
-    at = max(at, before)
-    Totals.objects.update(updated_until=at)
-    return at
+    return max(at, before)
 
 
 def _update_queued(at: datetime, limit: int) -> int:
-    taken = _select_queued(at, f"LIMIT {limit}")
-    if taken:
-        recompute, merged, has_orders = mark_unmergeable(at)
-        before = _sums(SELECTED)
-        if recompute:
-            _recompute(RECOMPUTED, at)
-        if merged:
-            _store(queries.merge_sql(MERGED))
+    waiting = _read_waiting(at)
+    instant = _advance(at, waiting.updated_until)
+    selected = _select_queued(instant, f"LIMIT {limit}")
+    appended = waiting.events or waiting.orders
+    marked = mark_unmergeable(instant) if selected and appended else 0
+    # Records dated ahead are asked for by the clock. If it was set back, they may be due as well.
+    recompute = bool(selected) and (waiting.stale or waiting.upcoming or marked > 0 or instant > at)
+    before = after = _sums(SELECTED) if selected else [0, 0, 0, 0]
+    if recompute:
+        _recompute(RECOMPUTED, instant)
+    merged = _store(queries.merge_sql(MERGED, with_orders=waiting.orders)) if selected and appended else 0
+    if recompute or waiting.orders:
         after = _sums(SELECTED)
-        _add_to_totals(before, after, moved=has_orders or (bool(recompute) and before[1] + after[1] > 0))
+    elif selected:  # events change no totals
+        after = [merged, *before[1:]]
+    moved = (waiting.orders and merged > 0) or (recompute and before[1] + after[1] > 0)
+    _add_to_totals(instant, before, after, moved=moved)
+    if selected:
         touch_selected()
-        _delete_queued()
-    return taken
+        queues = zip(QUEUE_TABLES, (waiting.stale, waiting.events, waiting.orders), strict=True)
+        _delete_queued([queue for queue, has_rows in queues if has_rows])
+    return selected
 
 
 def _select_queued(at: datetime, limit: str) -> int:
@@ -174,27 +204,23 @@ def _recompute(customers: Sql, at: datetime) -> None:
         )
     )
     _delete_rows(UPCOMING_TABLE, customers)
-    records = "WHERE r.customer_id = f.customer_id"
-    due = dialect.least_sql(
-        f"(SELECT min(placed_at) FROM customers_order r {records} AND placed_at > {{at}})",
-        f"(SELECT min(occurred_at) FROM customers_event r {records} AND occurred_at > {{at}})",
-        "CASE WHEN f.first_seen_at > {at} THEN f.first_seen_at END",
-    )
     execution.execute(
         compose(
-            f"""INSERT INTO {UPCOMING_TABLE} (customer_id, due_at) SELECT customer_id, due_at FROM (
-                    SELECT f.customer_id, {due} AS due_at FROM {FACTS_TABLE} f WHERE f.customer_id IN ({{customers}})
-                ) AS ahead WHERE due_at IS NOT NULL""",
+            f"""INSERT INTO {UPCOMING_TABLE} (customer_id, due_at) SELECT customer_id, min(at) FROM (
+                    {{ahead}} UNION ALL SELECT customer_id, first_seen_at FROM {FACTS_TABLE}
+                    WHERE customer_id IN ({{customers}}) AND first_seen_at > {{at}}
+                ) AS ahead GROUP BY customer_id""",
+            ahead=queries.first_ahead_sql(customers, at),
             customers=customers,
             at=dialect.datetime_param(at),
         )
     )
 
 
-def _store(select: Sql) -> None:
+def _store(select: Sql) -> int:
     names = definitions.fact_columns()
     updates = ", ".join(f"{name} = excluded.{name}" for name in names if name != "customer_id")
-    execution.execute(
+    return execution.execute(
         compose(
             f"INSERT INTO {FACTS_TABLE} ({', '.join(names)}) {{select}}"
             f" ON CONFLICT (customer_id) DO UPDATE SET {updates}",
@@ -216,18 +242,23 @@ def _sums(customers: Sql) -> list[int]:
     return [int(value) for value in row]
 
 
-def _add_to_totals(before: list[int], after: list[int], *, moved: bool) -> None:
+def _add_to_totals(
+    updated_until: datetime | None, before: list[int], after: list[int], *, moved: bool
+) -> None:
+    """Add what was gained, and store the instant of the rows if it is given."""
     gained = [new - old for old, new in zip(before, after, strict=True)]
+    instant = "" if updated_until is None else f"updated_until = {dialect.datetime_cast_sql('%s')}, "
     execution.execute(
-        f"""UPDATE {TOTALS_TABLE} SET customers = customers + %s, buyers = buyers + %s, total_spent = total_spent + %s,
+        f"""UPDATE {TOTALS_TABLE} SET {instant}
+            customers = customers + %s, buyers = buyers + %s, total_spent = total_spent + %s,
             average_order_value = average_order_value + %s, buyers_version = buyers_version + %s""",
-        [*gained, int(moved)],
+        [*([dialect.datetime_param(updated_until)] if updated_until else []), *gained, int(moved)],
     )
 
 
-def _delete_queued() -> None:
+def _delete_queued(queues: Iterable[str]) -> None:
     # The same snapshot selected and computed them: rows queued meanwhile stay in the queue.
-    for queue in QUEUE_TABLES:
+    for queue in queues:
         _delete_rows(queue, SELECTED)
 
 
