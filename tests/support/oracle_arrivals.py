@@ -1,21 +1,23 @@
-"""What has arrived so far, as the oracle understands it: rows laid over earlier ones, visitors joined to customers."""
+"""What has arrived so far, as the oracle understands it: rows laid over earlier ones, browsers linked to customers."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from .oracle_shop import Event, Line, Order, Person, Shop
 
 Row = TypeVar("Row", Person, Order, Line, Event)
 
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class Sent:
-    """An event, with the ids it was sent with; with both it joins the visitor to the customer."""
+    """An event, with the ids it was sent with. With both, it links the browser to the customer."""
 
     customer_id: str | None
     anonymous_id: str | None
@@ -42,17 +44,17 @@ class Arrived:
         self.people: dict[str, Person] = {}
         self.orders: dict[str, tuple[str, Order]] = {}
         self.lines: dict[str, dict[tuple[str, int], Line]] = defaultdict(dict)
-        self.events: dict[str, tuple[str, Event]] = {}
-        self.browsers: dict[str, str] = {}
-        self.joins = 0
+        self.events: dict[str, tuple[Sent, Event]] = {}
+        self.links: dict[str, dict[str, tuple[datetime, str]]] = defaultdict(dict)
+        """For each browser the customers it was linked to, each with the time and id of the earliest event."""
 
     def shop(self, members: Mapping[str, Mapping[str, datetime]]) -> Shop:
         """The shop as it is known now."""
         orders, events = defaultdict(list), defaultdict(list)
         for owner, order in self.orders.values():
             orders[owner].append(replace(order, lines=tuple(self.lines[order.order_id].values())))
-        for owner, event in self.events.values():
-            events[owner].append(event)
+        for sent, event in self.events.values():
+            events[self._owner(sent)].append(event)
         people = (
             replace(person, orders=tuple(orders[key]), events=tuple(events[key]))
             for key, person in self.people.items()
@@ -82,40 +84,53 @@ class Arrived:
                 self.lines[order_id][place] = laid_over(self.lines[order_id].get(place, line), line)
             about.add(self.orders[order_id][0])
         for sent in delivery.events:
-            owner, old_event = self.events.get(sent.event.message_id, ("", sent.event))
-            about |= {owner} - {""}
-            owner = self._owner(sent, delivery.clock, about)
-            self.events[sent.event.message_id] = (owner, laid_over(old_event, sent.event))
-            about.add(owner)
+            about |= self._take_event(sent, delivery.clock)
+        return about
+
+    def _take_event(self, sent: Sent, clock: datetime) -> set[str]:
+        about = set()
+        event = sent.event
+        if event.message_id in self.events:
+            before, old_event = self.events[event.message_id]
+            about.add(self._owner(before))
+            event = laid_over(old_event, event)
+        if sent.customer_id is not None:
+            self._met(sent.customer_id, clock)
+        if sent.anonymous_id is not None:
+            if sent.customer_id is not None:
+                about |= self._link(sent.anonymous_id, sent.customer_id, (event.occurred_at, event.message_id))
+            elif sent.anonymous_id not in self.links:
+                visitor = Person(clock, anonymous_id=sent.anonymous_id)
+                self.people.setdefault(visitor.key, visitor)
+        self.events[event.message_id] = sent, event
+        about.add(self._owner(sent))
         return about
 
     def _met(self, customer_id: str, clock: datetime) -> str:
         self.people.setdefault(customer_id, Person(clock, customer_id))
         return customer_id
 
-    def _owner(self, sent: Sent, clock: datetime, about: set[str]) -> str:
-        if sent.customer_id is None:
-            browser = str(sent.anonymous_id)
-            visitor = Person(clock, anonymous_id=browser)
-            if browser not in self.browsers:
-                self.browsers[browser] = visitor.key
-                self.people[visitor.key] = visitor
-            return self.browsers[browser]
-        owner = self._met(sent.customer_id, clock)
-        if sent.anonymous_id is not None:
-            before = self.browsers.setdefault(sent.anonymous_id, owner)
-            if before != owner and self.people[before].customer_id is None:
-                self._join(before, owner)
-                about.add(before)
-        return owner
+    def _owner(self, sent: Sent) -> str:
+        """The printed id of whom an event belongs to."""
+        return sent.customer_id or self._owner_of_browser(str(sent.anonymous_id))
 
-    def _join(self, visitor: str, customer: str) -> None:
-        del self.people[visitor]
-        self.joins += 1
-        self.browsers = {one: customer if key == visitor else key for one, key in self.browsers.items()}
-        self.events = {
-            one: (customer if key == visitor else key, event) for one, (key, event) in self.events.items()
-        }
+    def _owner_of_browser(self, browser: str) -> str:
+        """The customer of the earliest link, in whatever order links arrive, or the visitor."""
+        links = self.links.get(browser)
+        if not links:
+            return Person(_LONG_AGO, anonymous_id=browser).key
+        return min(links, key=links.__getitem__)
+
+    def _link(self, browser: str, customer: str, stamp: tuple[datetime, str]) -> set[str]:
+        """Link a browser to a customer. Give the printed ids that exist, of whose the browser was and is."""
+        before = self._owner_of_browser(browser)
+        self.links[browser][customer] = min(stamp, self.links[browser].get(customer, stamp))
+        after = self._owner_of_browser(browser)
+        if before not in self.people:  # nobody has seen the browser alone
+            return {after}
+        if self.people[before].customer_id is None:
+            del self.people[before]
+        return {before, after}
 
 
 def laid_over(old: Row, new: Row) -> Row:
