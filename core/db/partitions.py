@@ -53,6 +53,11 @@ def move_from_default(table: str, column: str, months: Collection[date]) -> int:
     return sum(_create_month(table, found, column) for found in sorted(waiting) if found in months)
 
 
+def forget_checks() -> None:
+    """Let the next calls look for partitions again."""
+    _next_check.clear()
+
+
 def partitions_of(table: str) -> set[str]:
     return {
         name

@@ -31,6 +31,7 @@ def create_for(records: Iterable[tuple[int, Record]], origin: Origin, at: dateti
 
 def maintain(at: datetime) -> None:
     """Create the partitions of the next months, and move events out of the default partition."""
+    partitions.forget_checks()
     partitions.create_months(_TABLE, months_around(at, 0, MAX_FUTURE_MONTHS))
     partitions.move_from_default(_TABLE, "occurred_at", months_around(at, MAX_PAST_MONTHS, MAX_FUTURE_MONTHS))
 

@@ -1,6 +1,7 @@
 """Parsing of event properties: JSON, with the product or products in it."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -47,8 +48,9 @@ def read_properties(text: str) -> tuple[Any, ...]:
 
 
 def _parse_number(text: str) -> Decimal:
+    """Return the number, if other programs can read it, too: if it is in the range of a double."""
     number = Decimal(text)
-    if not number.is_finite() or abs(number.adjusted()) > 300:
+    if not number.is_finite() or abs(number.adjusted()) > 324 or math.isinf(float(number)):
         raise ValueError(f"the number {text[:20]} is out of range")
     return number
 

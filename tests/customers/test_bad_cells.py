@@ -310,6 +310,17 @@ def test_a_number_too_large_for_an_amount_is_accepted_without_a_value() -> None:
     assert Event.objects.get().product_value is None
 
 
+@pytest.mark.parametrize("number", ["1.7976931348623157e308", "-1.7976931348623157e308", "5e-324"])
+def test_every_number_that_a_double_can_hold_is_accepted(number) -> None:
+    assert shop.event_with(f'{{"a": {number}, "b": {{"c": [{number}]}}, "price": {number}}}').created == 1
+    assert Event.objects.get().properties["a"] == float(number)
+
+
+@pytest.mark.parametrize("number", ["1.8e308", "1e309", "-1e309"])
+def test_a_number_beyond_a_double_is_rejected(number) -> None:
+    assert "is out of range" in shop.event_with(f'{{"a": {{"b": {number}}}}}').reason
+
+
 @pytest.mark.parametrize("depth", [100, 400, 900, 950, 980])
 def test_deeply_nested_json_is_accepted_or_rejected(depth) -> None:
     done = shop.event_with('{"a": ' * depth + '"\\u00e9"' + "}" * depth)

@@ -98,7 +98,9 @@ class Arrived:
             self._met(sent.customer_id, clock)
         if sent.anonymous_id is not None:
             if sent.customer_id is not None:
-                about |= self._link(sent.anonymous_id, sent.customer_id, (event.occurred_at, event.message_id))
+                about |= self._link(
+                    sent.anonymous_id, sent.customer_id, (event.occurred_at, event.message_id)
+                )
             elif sent.anonymous_id not in self.links:
                 visitor = Person(clock, anonymous_id=sent.anonymous_id)
                 self.people.setdefault(visitor.key, visitor)
