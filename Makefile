@@ -59,6 +59,8 @@ lock: .venv/everything  ## write the lock files from pyproject.toml (ARGS=--upgr
 	$(IN)/uv pip compile $(LOCKING) pyproject.toml --output-file requirements.lock
 	$(IN)/uv pip compile $(LOCKING) pyproject.toml --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
+	$(IN)/uv pip compile $(LOCKING) pyproject.toml --group benchmarks --constraints requirements-dev.lock \
+		--output-file requirements-benchmarks.lock
 	$(IN)/npm install --package-lock-only --ignore-scripts
 
 LOCKING = --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate $(ARGS)
