@@ -18,6 +18,7 @@ from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from core.db import distribution
+from customers.models import Customer
 from segments.wakeups import REFRESH
 from segments_project.celery import app
 from segments_project.distribution import LAYOUT
@@ -62,6 +63,28 @@ def django_db_setup(
     if is_cluster(request.config):
         with django_db_blocker.unblock():
             distribution.distribute(LAYOUT)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On PostgreSQL, run tests marked ``distributed_keys`` on the keys before and after ``distribute``."""
+    is_marked = metafunc.definition.get_closest_marker("distributed_keys")
+    if is_marked and metafunc.config.getoption("--database") == "postgresql":
+        metafunc.fixturenames.append("keys")
+        metafunc.parametrize("keys", ["keys of the migrations", "distributed keys"], indirect=True)
+
+
+@pytest.fixture
+def keys(request: pytest.FixtureRequest, db: None) -> Iterator[None]:
+    if request.param != "distributed keys":
+        yield
+        return
+    assert distribution.distribute(LAYOUT)
+    yield
+    if not connection.in_atomic_block:  # else they change back with the transaction
+        [unique] = Customer._meta.constraints
+        with connection.schema_editor() as editor:
+            editor.execute(f"DROP INDEX {unique.name}")
+            editor.add_constraint(Customer, unique)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,7 +8,7 @@ import pytest
 from customers.models import COUNTING_STATUSES, Customer, Event, Order, OrderLine
 from tests.support import shop
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.distributed_keys]
 
 TEN = datetime(2026, 3, 1, 10, tzinfo=UTC)
 

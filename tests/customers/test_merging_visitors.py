@@ -14,7 +14,7 @@ from segments.evaluation.context import context_at
 from segments.evaluation.matching import existing_customers
 from tests.support import shop
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.distributed_keys]
 
 HEADER = shop.HEADERS["events"]
 VISITED = [

@@ -19,7 +19,7 @@ from segments.refresh import verification
 from segments.refresh.engine import refresh_all
 from tests.support import shop
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.distributed_keys]
 
 SPENDERS = {"total_spent": {"above": "average"}}
 PEOPLE = "customer_id,email,first_name,newsletter,subscribed_at,first_seen,tier"

@@ -21,7 +21,7 @@ from tests.conftest import eventually
 from tests.support import shop
 from tests.support.shop import NOON, days
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.distributed_keys]
 
 BUYERS = {"order_count": {"at_least": 1}}
 RECENT = {"last_order": {"within_last": "30d"}}

@@ -59,7 +59,7 @@ class StatementRecorder:
 
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         result = execute(sql, params, many, context)
-        if place := _place(sys._getframe(1)):
+        if place := calling_place(sys._getframe(1)):
             text = sql.as_string(context["connection"].connection) if isinstance(sql, Composable) else sql
             self._record(place, numbered_placeholders(text, params[0] if many and params else params))
         return result
@@ -118,7 +118,7 @@ def numbered_placeholders(text: str, params: Params) -> str:
     return _PLACEHOLDER.sub(number, text)
 
 
-def _place(frame: Any) -> str:
+def calling_place(frame: Any) -> str:
     """Return the innermost function of our packages, not of ``core.db``; an empty text if a test runs a statement."""
     fallback = ""
     while frame is not None:
