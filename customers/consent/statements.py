@@ -106,12 +106,12 @@ def store_trusted_statements(statements: Sequence[Statement], source: str) -> No
         )
 
 
-def collect_changed_addresses(staged: str) -> None:
-    """Collect the staged customers whose address or consent changes, before they are written."""
+def collect_changed_addresses(staged: str, stored: str) -> None:
+    """Collect the staged customers whose address or consent changes. ``stored`` is a copy of their former rows."""
     temporary_tables.create_temporary_table("consent_touched", "customer bigint, address text")
     execution.execute(
         f"""INSERT INTO consent_touched SELECT s.customer, r.email_folded
-            FROM {staged} s JOIN customers_customer r ON r.id = s.customer
+            FROM {staged} s JOIN {stored} r ON r.id = s.customer
             WHERE s.newsletter IS NOT NULL OR s.email_folded <> r.email_folded"""
     )
     if Suppression.objects.filter(digest__isnull=False).exists() or (
@@ -125,8 +125,8 @@ def collect_changed_addresses(staged: str) -> None:
         )
 
 
-def store_staged_statements(staged: str, at: datetime, source: str) -> list[int]:
-    """Store the consent of staged customers that are already written.
+def store_staged_statements(staged: str, stored: str, at: datetime, source: str) -> list[int]:
+    """Store the consent of staged customers that are already written. ``stored`` is a copy of their former rows.
 
     Return the lines that say ``subscribed`` although the customer stays unsubscribed.
     """
@@ -138,8 +138,8 @@ def store_staged_statements(staged: str, at: datetime, source: str) -> list[int]
         f"""INSERT INTO consent_stated (identity, state, method, at, address)
             SELECT i.id, s.newsletter, CASE WHEN {is_dated} THEN 'firm' ELSE '{method}' END,
                 CASE WHEN {is_dated} THEN {dialect.least_sql("s.subscribed_at", instant)} ELSE {instant} END,
-                 c.email_folded
-            FROM {staged} s JOIN customers_customer c ON c.id = s.customer
+                COALESCE(s.email_folded, r.email_folded)
+            FROM {staged} s JOIN {stored} r ON r.id = s.customer
             JOIN customers_identity i ON i.kind = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
                     THEN '{lookup.ANONYMOUS_ID}' ELSE '{lookup.CUSTOMER_ID}' END
                 AND i.value = CASE WHEN s.customer_id LIKE '{ANONYMOUS_PREFIX}%%'
@@ -168,8 +168,8 @@ def store_staged_statements(staged: str, at: datetime, source: str) -> list[int]
         source=source,
     )
     kept = execution.fetch_all(
-        f"""SELECT s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
-            WHERE s.newsletter = 'subscribed' AND c.newsletter = 'unsubscribed' ORDER BY s.line"""
+        f"""SELECT s.line FROM {staged} s JOIN consent_computed v ON v.customer = s.customer
+            WHERE s.newsletter = 'subscribed' AND v.state = 'unsubscribed' ORDER BY s.line"""
     ) if stated else []  # fmt: skip
     return [line for (line,) in kept]
 

@@ -37,11 +37,9 @@ _ENDS_ALL: Final = (ConsentMethod.FIRM.value, ConsentMethod.CONFIRMED.value)
 # -- Questions
 
 
-def pending_q(at: datetime, path: str = "") -> Q:
-    """Return a condition for customers who wait for the confirmation of their address. ``path`` leads to the
-    customer.
-    """
-    return Q(**{f"{path}pending_at__gt": at - CONFIRMATION_PERIOD, f"{path}pending_at__lte": at})
+def pending_q(at: datetime) -> Q:
+    """Return a condition for customers who wait for the confirmation of their address."""
+    return Q(pending_at__gt=at - CONFIRMATION_PERIOD, pending_at__lte=at)
 
 
 # -- What follows for each customer
@@ -86,15 +84,16 @@ def update_consent(
     _select_customers(customers)
     _collect_statements()
     _compute_states()
-    execution.execute("DROP TABLE IF EXISTS consent_changed")
-    execution.execute(
-        """CREATE TEMPORARY TABLE consent_changed AS
-           SELECT v.customer, v.state, v.pending, v.made_at, c.newsletter AS before
-           FROM consent_computed v JOIN customers_customer c ON c.id = v.customer
+    moment = dialect.datetime_type_sql()
+    temporary_tables.create_temporary_table(
+        "consent_changed", f"customer bigint, state text, pending {moment}, made_at {moment}, before text"
+    )
+    changed = execution.execute(
+        """INSERT INTO consent_changed SELECT v.customer, v.state, v.pending, v.made_at, c.newsletter
+           FROM consent_computed v JOIN consent_customers c ON c.customer = v.customer
            WHERE v.state <> c.newsletter OR v.pending <> c.pending_at
                OR (v.pending IS NULL) <> (c.pending_at IS NULL)"""
     )
-    [(changed,)] = execution.fetch_all("SELECT count(*) FROM consent_changed")
     if changed:
         execution.execute(
             f"""INSERT INTO customers_consentchange (customer_id, state, at, source, address)
@@ -102,19 +101,37 @@ def update_consent(
                 FROM consent_changed WHERE state <> before AND customer <> %s ORDER BY customer""",
             [dialect.datetime_param(at), source[:50], history_written or 0],
         )
-        execution.execute(
-            """UPDATE customers_customer SET newsletter = v.state, pending_at = v.pending
-               FROM consent_changed v WHERE v.customer = customers_customer.id"""
-        )
+        _write_changed()
         queue.mark_facts_stale(Sql("SELECT customer FROM consent_changed"))
-    return int(changed)
+    return changed
+
+
+def _write_changed() -> None:
+    # One statement for each state, and for each customer who is pending.
+    states = execution.fetch_all(
+        """SELECT DISTINCT state, pending, CASE WHEN pending IS NOT NULL THEN customer END
+           FROM consent_changed"""
+    )
+    for state in sorted({state for state, pending, _ in states if pending is None}):
+        execution.execute(
+            """UPDATE customers_customer SET newsletter = %s, pending_at = NULL WHERE id IN (
+                   SELECT customer FROM consent_changed WHERE state = %s AND pending IS NULL)""",
+            [state, state],
+        )
+    execution.execute_many(
+        "UPDATE customers_customer SET newsletter = %s, pending_at = %s WHERE id = %s",
+        [row for row in states if row[1] is not None],
+    )
 
 
 def _select_customers(customers: Query) -> None:
     temporary_tables.create_temporary_table(
-        "consent_customers", "customer bigint PRIMARY KEY, address text, is_visitor integer"
+        "consent_customers",
+        "customer bigint PRIMARY KEY, address text, is_visitor integer, newsletter text,"
+        f" pending_at {dialect.datetime_type_sql()}",
     )
-    columns = f"c.id, c.email_folded, CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
+    is_visitor = f"CASE WHEN c.customer_id LIKE '{ANONYMOUS_PREFIX}%%' THEN 1 ELSE 0 END"
+    columns = f"c.id, c.email_folded, {is_visitor}, c.newsletter, c.pending_at"
     execution.execute(
         compose(
             f"""INSERT INTO consent_customers SELECT {columns} FROM customers_customer c

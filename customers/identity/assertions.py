@@ -13,7 +13,7 @@ from django.db.models import Count, Q
 
 from core.db import backends, dialect, execution, temporary_tables
 from core.db.execution import batches
-from customers.models import Identity, IdentityLink, Traits
+from customers.models import Customer, Identity, IdentityLink, Traits
 
 from .graph import ExternalId
 from .known_ids import ADDRESSES, KnownId
@@ -81,11 +81,14 @@ def _addresses_before(
 ) -> Iterator[tuple[ExternalId, ExternalId]]:
     """Return addresses with the customer ids that have them from anywhere but a message."""
     for part in batches(values):
-        owners = list(
-            Identity.objects.filter(
-                kind=CUSTOMER_ID, is_trusted=True, **{f"customer__{column}__in": part}
-            ).values_list("customer_id", "value", f"customer__{column}")
-        )
+        addresses = dict(Customer.objects.filter(**{f"{column}__in": part}).values_list("pk", column))
+        if not addresses:
+            continue
+        named = Identity.objects.filter(kind=CUSTOMER_ID, is_trusted=True, customer__in=addresses)
+        owners = [
+            (customer, value, addresses[customer])
+            for customer, value in named.values_list("customer_id", "value")
+        ]
         # An address sent by a browser links nobody, and one sent by a server is an assertion of its own.
         sent_by_messages = {
             (customer, fields[column][0])

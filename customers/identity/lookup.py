@@ -19,9 +19,9 @@ def find_customer(public_id: str) -> Customer | None:
             (CUSTOMER_ID, spelling),
             (ANONYMOUS_ID, spelling.removeprefix(ANONYMOUS_PREFIX)),
         ):
-            found = Identity.objects.filter(kind=kind, value=value).select_related("customer").first()
-            if found:
-                return found.customer
+            identity = Identity.objects.filter(kind=kind, value=value)
+            if found := Customer.objects.filter(pk__in=identity.values("customer")).first():
+                return found
     return None
 
 

@@ -4,9 +4,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from django.db.models import F, Value
-from django.db.models.functions import Concat
-
 from core.db import execution, temporary_tables
 from core.db.execution import batches
 from core.db.sql import Sql
@@ -105,13 +102,9 @@ def apply_moves(moves: Mapping[int, tuple[int, int]]) -> None:
         if key not in moves
     }
     # A visitor's row without any id left is merged into the customer that its own id leads to.
-    emptied = {}
-    for before, moved in leaving.items():
-        if before not in staying:
-            own = Identity.objects.filter(
-                pk__in=moved, kind=ANONYMOUS_ID, customer__customer_id=_public_id()
-            ).first()
-            emptied[before] = moved[own.pk if own else min(moved)]
+    left = [before for before in leaving if before not in staying]
+    own = _own_identities(left)
+    emptied = {before: leaving[before][own.get(before, min(leaving[before]))] for before in left}
     separated = [
         (key, before, after) for key, (before, after) in moves.items() if emptied.get(before) != after
     ]
@@ -121,8 +114,17 @@ def apply_moves(moves: Mapping[int, tuple[int, int]]) -> None:
         merging.merge(emptied)
 
 
-def _public_id() -> Concat:
-    return Concat(Value(ANONYMOUS_PREFIX), F("value"))
+def _own_identities(customers: Sequence[int]) -> dict[int, int]:
+    """Return the identities of visitors whose ids are the public ids of their customers, by customer."""
+    public_ids: dict[int, str] = {}
+    for part in batches(customers):
+        public_ids |= dict(Customer.objects.filter(pk__in=part).values_list("pk", "customer_id"))
+    return {
+        one.customer_id: one.pk
+        for part in batches(customers)
+        for one in Identity.objects.filter(customer__in=part, kind=ANONYMOUS_ID)
+        if ANONYMOUS_PREFIX + one.value == public_ids.get(one.customer_id)
+    }
 
 
 def _separate(moves: Sequence[tuple[int, int, int]]) -> None:

@@ -40,12 +40,19 @@ def enforce_attribute_limit(staged: str) -> list[int]:
     """Remove attributes above the limit from staged customers that are already written; return their lines."""
     count = f"(SELECT count(*) FROM {dialect.json_object_items_sql('c.attributes_comparable')})"
     over_limit = execution.fetch_all(
-        f"""SELECT s.customer, s.line FROM {staged} s JOIN customers_customer c ON c.id = s.customer
-            WHERE s.attributes <> '{{}}' AND {count} > {MAX_ATTRIBUTES} ORDER BY s.line"""
+        f"""SELECT c.id FROM customers_customer c
+            WHERE c.id IN (SELECT customer FROM {staged} WHERE attributes <> '{{}}')
+                AND {count} > {MAX_ATTRIBUTES}"""
     )
-    for part in execution.batches([customer for customer, _ in over_limit]):
+    if not over_limit:
+        return []
+    customers = {customer for (customer,) in over_limit}
+    for part in execution.batches([*customers]):
         _remove_attributes_over_limit(part)
-    return [line for _, line in over_limit]
+    rows = execution.fetch_all(
+        f"SELECT customer, line FROM {staged} WHERE attributes <> '{{}}' ORDER BY line"
+    )
+    return [line for customer, line in rows if customer in customers]
 
 
 def _remove_attributes_over_limit(customers: Iterable[int]) -> None:

@@ -34,7 +34,7 @@ def delete_customers(customers: Iterable[int]) -> None:
 
 
 def write_customers(call: IngestCall) -> Outcome:
-    staged, at = "staged_customers", call.at
+    staged, stored, at = "staged_customers", "stored_customers", call.at
     staged_customers.fill_existing_customers(staged)
     execution.execute(f"UPDATE {staged} SET record = customer")
     outcome = count_staged(staged)
@@ -56,20 +56,20 @@ def write_customers(call: IngestCall) -> Outcome:
         "recorded_at": "r.recorded_at",
         "newsletter": "r.newsletter",
     }
-    statements.collect_changed_addresses(staged)
-    temporary_tables.copy_rows(
-        "stored_customers", "customers_customer", f"id IN (SELECT customer FROM {staged})"
-    )
+    temporary_tables.copy_rows(stored, "customers_customer", f"id IN (SELECT customer FROM {staged})")
+    statements.collect_changed_addresses(staged, stored)
     upsert_staged(
         "customers_customer",
-        f"FROM {staged} s JOIN stored_customers r ON r.id = s.customer",
+        f"FROM {staged} s JOIN {stored} r ON r.id = s.customer",
         kept | texts | given,
         "id",
         updated=[*texts, *given],
     )
     outcome.over_attribute_limit = attribute_limit.enforce_attribute_limit(staged)
     store_dated_attributes(Sql(f"SELECT customer FROM {staged} WHERE attributes <> '{{}}'"))
-    outcome.kept_unsubscribed = statements.store_staged_statements(staged, call.stated_at, call.source)
+    outcome.kept_unsubscribed = statements.store_staged_statements(
+        staged, stored, call.stated_at, call.source
+    )
     queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
     return outcome
 

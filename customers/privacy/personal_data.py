@@ -123,12 +123,12 @@ def customers_sharing_addresses(customer: Customer) -> list[str]:
     """
     keys = _rows_of(customer)
     mentions = Mentions.collect(keys)
-    same = Q(identities__kind=Identity.Kind.EMAIL, identities__value__in=mentions.emails) | Q(
-        email__in=mentions.emails
-    )
     phones = [f"+{digits}" for digits in mentions.phones]
-    same |= Q(identities__kind=Identity.Kind.PHONE, identities__value__in=phones) | Q(phone__in=phones)
-    others = Customer.objects.existing().filter(same).exclude(pk__in=keys).order_by("customer_id").distinct()
+    named = Identity.objects.filter(
+        Q(kind=Identity.Kind.EMAIL, value__in=mentions.emails) | Q(kind=Identity.Kind.PHONE, value__in=phones)
+    ).values_list("customer_id", flat=True)
+    same = Q(pk__in=list(named)) | Q(email__in=mentions.emails) | Q(phone__in=phones)
+    others = Customer.objects.existing().filter(same).exclude(pk__in=keys).order_by("customer_id")
     return list(others.values_list("customer_id", flat=True)[:MAX_NAMED_CUSTOMERS])
 
 

@@ -67,12 +67,19 @@ def request_confirmations(identities: Collection[int], emails: Mapping[int, str]
     """
     if not identities:
         return
-    pending = ConsentStatement.objects.filter(
-        states.pending_q(at, "identity__customer__"), identity__in=identities, state=State.PENDING
-    ).select_related("identity__customer")
+    stated = list(
+        ConsentStatement.objects.filter(identity__in=identities, state=State.PENDING).select_related(
+            "identity"
+        )
+    )
+    pending = Customer.objects.filter(
+        states.pending_q(at), pk__in={one.identity.customer_id for one in stated}
+    ).in_bulk()
     requests = []
-    for one in pending:
-        customer = one.identity.customer
+    for one in stated:
+        customer = pending.get(one.identity.customer_id)
+        if customer is None:
+            continue
         email = emails.get(one.identity_id, "") or customer.email
         address = email_addresses.fold_email(email)
         if email and _may_have_address(address, customer) and one.address in ("", address):
@@ -110,7 +117,10 @@ def claim_due_requests(at: datetime, limit: int) -> tuple[int, Sequence[Confirma
     def claim() -> tuple[int, list[ConfirmationRequest]]:
         locks.acquire("confirmations")
         due = list(
-            _due_requests(at).select_related("identity__customer").order_by("not_before", "pk")[:limit]
+            _due_requests(at)
+            .select_related("identity")
+            .prefetch_related("identity__customer")
+            .order_by("not_before", "pk")[:limit]
         )
         claimed: list[ConfirmationRequest] = []
         for request in due:
@@ -176,7 +186,7 @@ def _update(request: ConfirmationRequest, **change: object) -> None:
 
 def confirmation_status(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
     """Return the state of a link at an instant, without changing anything."""
-    request = ConfirmationRequest.objects.select_related("identity__customer").filter(token=token).first()
+    request = ConfirmationRequest.objects.select_related("identity").filter(token=token).first()
     if request is None or at >= request.asked_at + CONFIRMATION_PERIOD:
         return ConfirmationStatus("expired")
     customer = request.identity.customer
@@ -207,7 +217,7 @@ def confirm_subscription(token: uuid.UUID, at: datetime) -> ConfirmationStatus:
 
 
 def _subscribe(request: ConfirmationRequest, at: datetime) -> None:
-    identity = Identity.objects.select_related("customer").get(pk=request.identity_id)
+    identity = Identity.objects.get(pk=request.identity_id)
     traits = {"subscribed_at": at.isoformat()}
     if not (identity.customer.email and identity.customer.email_is_trusted):
         traits["email"] = request.email  # following the link proves the address
