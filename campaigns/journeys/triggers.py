@@ -148,7 +148,8 @@ def _start_for_current_members(campaign: Campaign, at: datetime) -> int:
         Sql(f"""SELECT DISTINCT customer_id, 'start' AS occasion, {start_sql} AS at
             FROM present_members WHERE NOT EXISTS (
                 SELECT 1 FROM {_JOURNEYS} e
-                WHERE e.campaign_id = {campaign.pk} AND e.customer_id = present_members.customer_id)"""),
+                WHERE e.campaign_id = {campaign.pk} AND e.customer_id = present_members.customer_id)
+            ORDER BY customer_id"""),
     )
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
     return started
@@ -164,7 +165,10 @@ def _start_for_due_date(campaign: Campaign, at: datetime) -> int:
     _gather_members(campaign, "true")
     started = progress.start_journeys(
         campaign,
-        Sql(f"SELECT DISTINCT customer_id, '{name}' AS occasion, {date_sql} AS at FROM present_members"),
+        Sql(
+            f"""SELECT DISTINCT customer_id, '{name}' AS occasion, {date_sql} AS at
+                FROM present_members ORDER BY customer_id"""
+        ),
     )
     Campaign.objects.filter(pk=campaign.pk).update(scheduled_until=at)
     return started
