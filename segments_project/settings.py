@@ -155,6 +155,8 @@ if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
         # The test database is a file, too, so that a worker process of a test can open it.
         DATABASE["TEST"] = {"NAME": str(SQLITE_FILE.with_name(f"test_{SQLITE_FILE.name}"))}
 else:
+    if DATABASE["ENGINE"] == "django.db.backends.postgresql":
+        DATABASE["ENGINE"] = "core.db.postgresql"
     DATABASE.setdefault("CONN_MAX_AGE", 60)
     DATABASE.setdefault("CONN_HEALTH_CHECKS", True)
     # JIT compilation takes longer than the queries of a refresh. A statement whose client is gone ends within
@@ -286,7 +288,7 @@ MIDDLEWARE = [
     "core.http.body_limits.BodyLimitMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
+    "core.http.request_logging.RequestLogMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 

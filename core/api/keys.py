@@ -1,16 +1,17 @@
 """API keys: create, find, edit, revoke. The only writer of ``ApiKey``."""
 
 import hashlib
+import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from django.core.exceptions import ValidationError
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models import Q
 
-from core.db import backends, execution
+from core.db import backends, dialect, execution
 from core.http import client_ip
 from core.models import ApiKey
 
@@ -28,6 +29,11 @@ SECRET_PREFIX, PUBLIC_PREFIX = "seg_", "pub_"
 PREFIX_LENGTH = 12
 MAX_NETWORKS = 100
 USE_RECORDED_EVERY = timedelta(minutes=1)
+
+_COLUMNS = [field.attname for field in ApiKey._meta.concrete_fields]
+_FIND_KEY = f"SELECT {', '.join(_COLUMNS)} FROM core_apikey WHERE digest = %s AND revoked_at IS NULL"
+_JSON_PLACES = [_COLUMNS.index(name) for name in ("scopes", "networks")]
+_INSTANT_PLACES = [_COLUMNS.index(name) for name in _COLUMNS if name.endswith("_at")]
 
 
 def create_key(
@@ -97,11 +103,18 @@ def _networks(given: Iterable[str]) -> list[str]:
 
 def find_key(secret: str) -> ApiKey | None:
     """Return the key with this secret unless it is revoked."""
-    # Every request runs this query. As raw SQL, it takes a third of the time.
-    found = ApiKey.objects.raw(
-        "SELECT * FROM core_apikey WHERE digest = %s AND revoked_at IS NULL", [secret_digest(secret)]
-    )
-    return next(iter(found), None)
+    # Every request runs this query. The ORM takes several times as long.
+    rows = execution.fetch_all(_FIND_KEY, [secret_digest(secret)])
+    return _key_from_row(rows[0]) if rows else None
+
+
+def _key_from_row(row: execution.Row) -> ApiKey:
+    columns = list(row)
+    for place in _JSON_PLACES:
+        columns[place] = json.loads(columns[place])
+    for place in _INSTANT_PLACES:
+        columns[place] = columns[place] and dialect.datetime_from_row(columns[place])
+    return ApiKey.from_db(connection.alias, _COLUMNS, columns)
 
 
 def is_usable(key: ApiKey, at: datetime, address: str | None) -> bool:

@@ -67,7 +67,7 @@ class KeysetPagination(BasePagination):
         rows = list(page[: size + 1])
         is_more = len(rows) > size
         rows = rows[:size] if forward else rows[:size][::-1]
-        keys = [getattr(row, key) for row in rows]
+        keys = [self.key_of(row) for row in rows[:1] + rows[-1:]]
 
         if forward:
             self.next = Cursor(True, keys[-1]) if is_more else None
@@ -85,6 +85,11 @@ class KeysetPagination(BasePagination):
             True  # only now: the browsable API also renders errors, which have no links
         )
         return rows
+
+    def key_of(self, row: Any) -> int:
+        """Return the key of a row."""
+        key: int = getattr(row, self.key)
+        return key
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response(

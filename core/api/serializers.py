@@ -1,5 +1,6 @@
 """Serializers and fields whose validation and OpenAPI description are equally strict."""
 
+import re
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
@@ -54,6 +55,24 @@ class TextField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class TextListField(serializers.ListField):
+    """A list of texts that are not trimmed."""
+
+    child: TextField
+
+    def __init__(self, child: TextField, **options: Any) -> None:
+        """Prepare to recognize a valid text by one expression instead of by each validator of the child."""
+        super().__init__(child=child, **options)
+        self._is_valid = re.compile(child.pattern or f"[^\\0\ud800-\udfff]{{1,{child.max_length}}}").fullmatch
+
+    def run_child_validation(self, data: Any) -> Any:
+        """Validate each text, and lists with an invalid one by the child, which says what is wrong with it."""
+        is_valid = self._is_valid
+        if all(isinstance(text, str) and is_valid(text) for text in data):
+            return list(data)
+        return super().run_child_validation(data)
 
 
 class TextFieldSchema(OpenApiSerializerFieldExtension):

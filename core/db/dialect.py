@@ -1,12 +1,14 @@
 """SQL expressions that differ between SQLite and PostgreSQL. Arguments are SQL expressions, too."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
 from .backends import is_postgresql
+from .sql import Sql
 
 
 def least_sql(*values: str) -> str:
@@ -23,6 +25,19 @@ def _ignoring_null(function: str, values: Sequence[str]) -> str:
     # SQLite's min() and max() are NULL if one argument is: replace each NULL by the next value that is not.
     rotations = (", ".join([*values[start:], *values[:start]]) for start in range(len(values)))
     return f"{function}({', '.join(f'COALESCE({rotation})' for rotation in rotations)})"
+
+
+def is_one_of(column: str, values: Iterable[int] | Iterable[str]) -> Sql:
+    """Compare a column with many values. They are one parameter: the text of the statement stays the same and short."""
+    given = list(values)
+    if not is_postgresql():
+        return Sql(f"{column} IN (SELECT value FROM json_each(%s))", (json.dumps(given),))
+    # Written here: psycopg writes a list element by element, each by a dumper. The column tells the type.
+    if any(isinstance(value, str) for value in given[:1]):
+        written = ['"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"' for value in given]
+    else:
+        written = list(map(str, given))
+    return Sql(f"{column} = ANY(%s)", ("{" + ",".join(written) + "}",))
 
 
 def microseconds_between_sql(later: str, earlier: str) -> str:
@@ -97,8 +112,9 @@ def datetime_param(instant: datetime) -> str:
 
 
 def datetime_from_row(value: Any) -> datetime:
-    """Return an instant from a row of raw SQL. SQLite stores instants as texts, in UTC."""
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value).replace(tzinfo=UTC)
+    """Return an instant from a row of raw SQL. SQLite stores instants as texts, in UTC, without saying so."""
+    instant = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def datetime_cast_sql(text: str) -> str:

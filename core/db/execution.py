@@ -24,6 +24,8 @@ def _statement(sql: str | Query, params: Params) -> tuple[str, Params]:
     if isinstance(sql, str):
         return sql, params
     compiled = compile_query(sql)
+    if not compiled.params:  # the driver need not look for placeholders
+        return compiled.text.replace("%%", "%"), None
     return compiled.text, compiled.params
 
 

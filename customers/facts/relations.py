@@ -109,19 +109,26 @@ def _keys(customers: Iterable[int]) -> Sql:
 
 def _waiting(customers: Sql, at: datetime) -> list[execution.Row]:
     """Return the customers whose stored row does not hold at an instant, with 1 for those to recompute."""
-    its = "customer_id IN ({customers})"
-    return execution.fetch_all(
-        compose(
-            f"""SELECT customer_id, max(recompute) FROM (
-                    SELECT customer_id, 1 AS recompute FROM {STALE_TABLE} WHERE {its}
-                    UNION ALL SELECT customer_id, 0 FROM {APPENDED_EVENTS_TABLE} WHERE {its}
-                    UNION ALL SELECT customer_id, 0 FROM {APPENDED_ORDERS_TABLE} WHERE {its}
-                    UNION ALL SELECT customer_id, 1 FROM {UPCOMING_TABLE} WHERE {its} AND due_at <= {{at}}
-                    UNION ALL SELECT customer_id, 1 FROM {FACTS_TABLE} WHERE {its} AND newest_at > {{at}}
-                ) AS waiting GROUP BY customer_id""",
-            customers=customers,
-            at=dialect.datetime_param(at),
-        )
+    among = compose("customer_id IN ({customers})", customers=customers)
+    rows = execution.fetch_all(waiting_sql(among, dialect.datetime_param(at)))
+    return [(customer, recompute) for customer, _, recompute in rows]
+
+
+def waiting_sql(among: Sql, at: Any) -> Sql:
+    """Return a query of those of some customers whose stored row does not hold at an instant, a parameter.
+
+    It selects the customer's key, -1, and 1 for those to recompute.
+    """
+    return compose(
+        f"""SELECT customer_id, -1, max(recompute) FROM (
+                SELECT customer_id, 1 AS recompute FROM {STALE_TABLE} WHERE {{among}}
+                UNION ALL SELECT customer_id, 0 FROM {APPENDED_EVENTS_TABLE} WHERE {{among}}
+                UNION ALL SELECT customer_id, 0 FROM {APPENDED_ORDERS_TABLE} WHERE {{among}}
+                UNION ALL SELECT customer_id, 1 FROM {UPCOMING_TABLE} WHERE {{among}} AND due_at <= {{at}}
+                UNION ALL SELECT customer_id, 1 FROM {FACTS_TABLE} WHERE {{among}} AND newest_at > {{at}}
+            ) AS waiting GROUP BY customer_id""",
+        among=among,
+        at=at,
     )
 
 

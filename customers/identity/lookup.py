@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from django.db.models import Q
-
+from core.db import dialect, execution
+from core.db.sql import compose
 from core.values.text_cleaning import to_nfc
 from customers.models.customer import ANONYMOUS_PREFIX, Customer, Identity
 
@@ -29,9 +29,16 @@ def find_customer_keys(public_ids: Iterable[str]) -> dict[str, int]:
     """Return the primary keys of customers by their ids, each found as by ``find_customer``, in one query."""
     written = {one: to_nfc(one) for one in public_ids}
     named = {one: one.removeprefix(ANONYMOUS_PREFIX) for one in written.values()}
-    identities = Identity.objects.filter(
-        Q(kind=CUSTOMER_ID, value__in=named) | Q(kind=ANONYMOUS_ID, value__in=set(named.values()))
+    identities = execution.fetch_all(
+        compose(
+            f"""SELECT kind, value, customer_id FROM {IDENTITY_TABLE}
+                WHERE (kind = {{customer_id}} AND {{is_named}}) OR (kind = {{anonymous_id}} AND {{is_browser}})""",
+            customer_id=CUSTOMER_ID,
+            is_named=dialect.is_one_of("value", named),
+            anonymous_id=ANONYMOUS_ID,
+            is_browser=dialect.is_one_of("value", set(named.values())),
+        )
     )
-    keys = {(kind, value): key for kind, value, key in identities.values_list("kind", "value", "customer_id")}
+    keys = {(kind, value): key for kind, value, key in identities}
     found = {one: keys.get((CUSTOMER_ID, one), keys.get((ANONYMOUS_ID, id))) for one, id in named.items()}
     return {one: key for one, id in written.items() if (key := found[id]) is not None}

@@ -1,6 +1,7 @@
 """Check the membership of many customers in many segments at once."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
@@ -10,9 +11,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from core.api.errors import ACCESS_ERROR_RESPONSES
-from core.api.serializers import StrictSerializer, TextField
+from core.api.serializers import StrictSerializer, TextField, TextListField
+from core.db import dialect, execution
+from core.db.sql import Sql, compose
 from customers.identity import lookup
-from segments.models import Membership, Segment
 
 from .fields import SlugField
 from .members import CAN_READ_MEMBERS
@@ -24,12 +26,12 @@ MAX_CUSTOMERS, MAX_SEGMENTS = 1_000, 100
 class MembershipQuestionSerializer(StrictSerializer):
     """The customers and segments to check."""
 
-    customers = serializers.ListField(
+    customers = TextListField(
         child=TextField(max_length=300, trim_whitespace=False),
         max_length=MAX_CUSTOMERS,
         help_text="Ids of customers, of any kind.",
     )
-    segments = serializers.ListField(
+    segments = TextListField(
         child=SlugField(),
         max_length=MAX_SEGMENTS,
         help_text="Slugs of segments.",
@@ -94,12 +96,12 @@ class MembershipQueryView(APIView):
         """Check which of up to 1,000 customers are in which of up to 100 segments. Needs the scope `members:read`."""
         given = validated_data(MembershipQuestionSerializer(data=request.data))
         customers, slugs = (list(dict.fromkeys(given[name])) for name in ("customers", "segments"))
-        segments = dict(Segment.objects.filter(slug__in=slugs).values_list("pk", "slug"))
+        segments = _slugs_by_key(slugs)
         keys = lookup.find_customer_keys(customers)
         found: dict[int, list[str]] = defaultdict(list)
-        members = Membership.objects.filter(segment__in=list(segments), customer__in=list(set(keys.values())))
-        for customer, segment in members.order_by().values_list("customer_id", "segment_id"):
+        for customer, segment in _memberships(keys.values(), segments):
             found[customer].append(segments[segment])
+        known_slugs = set(segments.values())
         return Response(
             {
                 "results": [
@@ -108,6 +110,23 @@ class MembershipQueryView(APIView):
                     if one in keys
                 ],
                 "unknown_customers": [one for one in customers if one not in keys],
-                "unknown_segments": [slug for slug in slugs if slug not in segments.values()],
+                "unknown_segments": [slug for slug in slugs if slug not in known_slugs],
             }
         )
+
+
+def _slugs_by_key(slugs: Iterable[str]) -> dict[int, str]:
+    is_asked = dialect.is_one_of("slug", slugs)
+    return dict(execution.fetch_all(Sql("SELECT id, slug FROM segments_segment WHERE ") + is_asked))
+
+
+def _memberships(customers: Iterable[int], segments: Iterable[int]) -> list[execution.Row]:
+    """Return pairs of a customer and a segment."""
+    return execution.fetch_all(
+        compose(
+            """SELECT customer_id, segment_id FROM segments_membership
+                WHERE {of_customers} AND {of_segments}""",
+            of_customers=dialect.is_one_of("customer_id", set(customers)),
+            of_segments=dialect.is_one_of("segment_id", segments),
+        )
+    )

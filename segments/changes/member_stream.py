@@ -10,7 +10,7 @@ CONTACT_COLUMNS = ("email", "phone", "first_name", "last_name")
 
 
 def member_batches(
-    segment: Segment, columns: tuple[str, ...], after: int = 0
+    segment: Segment | int, columns: tuple[str, ...], after: int = 0
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the members after a key, in the order of keys: key, ``entered_at``, and columns of the customer.
 

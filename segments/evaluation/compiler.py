@@ -18,10 +18,13 @@ from django.db import connection
 from django.db.models import BigIntegerField, Case, QuerySet, Value, When
 from django.db.models.expressions import RawSQL
 
+from core.db.literals import Template
 from core.db.sql import Sql, union_all
+from customers.facts import relations
 from customers.models import Customer, CustomerQuerySet
 from segments.models import Segment
 from segments.rules import EvaluationContext, LateParam, Rule, Statistic, parse, placeholder_context
+from segments.rules.late_params import LateInstant
 from segments.rules.time_changes import first_seen_in_window
 
 from .context import shop_zone
@@ -42,17 +45,13 @@ class CompiledStatement:
     sql: Sql
     placeholders: tuple[EvaluationContext, ...]
 
-    def filled(self, *contexts: EvaluationContext, customer: int | None = None) -> Sql:
+    def filled(self, *contexts: EvaluationContext) -> Sql:
         """Return the statement with these contexts for its placeholders, in their order."""
         replacements = dict(zip(self.placeholders, contexts, strict=True))
         return Sql(
             self.sql.text,
             tuple(
-                param.filled(replacements)
-                if isinstance(param, LateParam)
-                else customer
-                if param is _CUSTOMER
-                else param
+                param.filled(replacements) if isinstance(param, LateParam) else param
                 for param in self.sql.params
             ),
         )
@@ -67,6 +66,7 @@ class CompiledRules:
     def __init__(self, rules: Sequence[Rule], zone: ZoneInfo) -> None:
         self.rules, self.zone = rules, zone
         self._statements: dict[tuple[str, str], CompiledStatement] = {}
+        self._of_customer: dict[str, tuple[Template, EvaluationContext]] = {}
 
     @cached_property
     def statistics(self) -> list[list[Statistic]]:
@@ -86,10 +86,22 @@ class CompiledRules:
         return self._answers(context, table, lambda customers: customers.filter(pk__in=keys)).filled(context)
 
     def customer_answers_sql(self, customer: int, context: EvaluationContext) -> Sql:
-        """Return the query of one customer's answers."""
-        key = RawSQL("%s", (_CUSTOMER,))
-        answers = self._answers(context, "customer", lambda customers: customers.filter(pk=key))
-        return answers.filled(context, customer=customer)
+        """Return the query of one customer's answers.
+
+        With the stored facts, it also returns a row with the bits -1 if they do not hold for this customer then.
+        """
+        compiled = self._of_customer.get(context.facts)
+        if compiled is None:
+            key = RawSQL("%s", (_CUSTOMER,))
+            statement = self._answers(context, "customer", lambda customers: customers.filter(pk=key))
+            [placeholder], sql = statement.placeholders, statement.sql
+            if context.facts == "facts":
+                its = Sql("customer_id = %s", (_CUSTOMER,))
+                sql = union_all([sql, relations.waiting_sql(its, placeholder.at)])
+            compiled = self._of_customer[context.facts] = Template(sql, _key_of_open), placeholder
+        template, placeholder = compiled
+        replacements = {placeholder: context}
+        return template.filled(lambda param: customer if param is _CUSTOMER else param.filled(replacements))
 
     def _answers(
         self,
@@ -131,6 +143,13 @@ class CompiledRules:
             CompiledStatement(union_all(distinct[start : start + MAX_QUERIES_PER_UNION]), (since, until))
             for start in range(0, len(distinct), MAX_QUERIES_PER_UNION)
         ]
+
+
+def _key_of_open(param: Any) -> Any:
+    """Return what is equal for parameters with the same value; None for a parameter with a value of its own."""
+    if isinstance(param, LateInstant):
+        return param.identity
+    return id(param) if param is _CUSTOMER or isinstance(param, LateParam) else None
 
 
 def _compile_nonempty(queries: Iterable[QuerySet[Any]]) -> Iterable[Sql]:

@@ -4,13 +4,15 @@ Nothing is written. Population statistics are those of the last refresh, and the
 to are the stored ones.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Subquery
 
 from core.db import execution, temporary_tables
+from core.db.sql import Sql
 from customers.facts import relations
 from customers.models import Customer
 from segments.models import Refresh, Segment
@@ -18,6 +20,8 @@ from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleEr
 
 from .compiler import MAX_RULES_PER_STATEMENT, CompiledRules, compile_rules
 from .context import shop_zone
+
+State = tuple[execution.Row, ...]
 
 _TABLE = "live_customers"
 
@@ -54,17 +58,94 @@ def compute_statistics(statistics: Iterable[Statistic], context: EvaluationConte
         statistic.value_in(everybody)
 
 
+@dataclass(frozen=True)
+class LiveSegments:
+    """Segments in one state: compiled rules with their slugs, and fixed lists by key."""
+
+    state: State = ()
+    compiled: Sequence[tuple[Sequence[str], CompiledRules]] = ()
+    statistics: frozenset[Statistic] = frozenset()
+    lists: Mapping[int, str] = field(default_factory=dict)
+    statistic_values: PopulationStatistics = field(default_factory=PopulationStatistics)
+
+    def matching_slugs(self, customer: int, at: datetime) -> list[str]:
+        """Return the slugs of the segments whose rule the customer matches, now or at a later instant."""
+        if not self.compiled:
+            return []
+        context = EvaluationContext(at, shop_zone(), "facts", PopulationStatistics(self.statistic_values))
+        compute_statistics(self.statistics, context)
+        slugs = self._matching_slugs(customer, context)
+        if slugs is None:
+            relation = relations.prepare_relation_for(Sql("SELECT %s", (customer,)), at)
+            slugs = self._matching_slugs(customer, replace(context, facts=relation))
+        return slugs or []
+
+    def _matching_slugs(self, customer: int, context: EvaluationContext) -> list[str] | None:
+        """Return the slugs, or None if the facts of the context do not hold for this customer."""
+        found: list[str] = []
+        for slugs, compiled in self.compiled:
+            for _, bits, _ in execution.fetch_all(compiled.customer_answers_sql(customer, context)):
+                if bits < 0:
+                    return None
+                found += [slug for place, slug in enumerate(slugs) if bits & 1 << place]
+        return found
+
+
+class LiveSegmentsCache:
+    """What each process keeps of the segments that it evaluates for single customers, as long as it is valid."""
+
+    def __init__(self) -> None:
+        self._latest = LiveSegments()
+
+    def get(self, state: State) -> LiveSegments:
+        """Return the segments in this state. A state is rows that begin with ``STATE_COLUMNS``."""
+        latest = self._latest
+        if latest.state != state:
+            latest = self._latest = _load(state)
+        return latest
+
+
+def _load(state: State) -> LiveSegments:
+    segments = Segment.objects.filter(pk__in=[row[0] for row in state]).only("kind", "slug", "rule")
+    rules = readable_segments(segment for segment in segments if segment.is_dynamic)
+    compiled = [
+        ([segment.slug for segment in batch], compile_rules(batch))
+        for start in range(0, len(rules), MAX_RULES_PER_STATEMENT)
+        if (batch := rules[start : start + MAX_RULES_PER_STATEMENT])
+    ]
+    latest = state[0][3] or 0 if state else 0
+    stored = Refresh.objects.filter(pk=latest).values_list("statistics", flat=True).first()
+    return LiveSegments(
+        state,
+        compiled,
+        frozenset(
+            statistic
+            for _, rules_of_batch in compiled
+            for statistics_of_rule in rules_of_batch.statistics
+            for statistic in statistics_of_rule
+        ),
+        {segment.pk: segment.slug for segment in segments if not segment.is_dynamic},
+        PopulationStatistics(stored or {}),
+    )
+
+
+STATE_COLUMNS: Final = (
+    "id, version, slug, (SELECT max(refresh_id) FROM segments_segment WHERE kind = 'dynamic')"
+)
+"""What tells whether compiled rules and statistics are still valid: key, version and slug of each segment, and the
+latest refresh of any.
+"""
+
+_ACTIVE: Final = (
+    f"SELECT {STATE_COLUMNS} FROM segments_segment WHERE is_active AND kind = 'dynamic' ORDER BY id"
+)
+_active = LiveSegmentsCache()
+
+
 def matching_segments(customer: int, at: datetime | None = None) -> list[str]:
     """Return the slugs of active segments whose rule one customer matches, now or at a later instant."""
-    segments = readable_segments(Segment.objects.active().only("slug", "rule"))
-    if not segments:
-        return []
-    context = context_for_customers([customer], at or datetime.now(UTC))
-    slugs: list[str] = []
-    for batch, compiled in _compiled_batches(segments, context):
-        for _, bits, _ in execution.fetch_all(compiled.customer_answers_sql(customer, context)):
-            slugs += [segment.slug for segment in _segments_of_bits(batch, bits)]
-    return slugs
+    segments = _active.get(tuple(execution.fetch_all(_ACTIVE)))
+    return segments.matching_slugs(customer, at or datetime.now(UTC))
 
 
 def matching_segments_by_customer(

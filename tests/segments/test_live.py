@@ -108,7 +108,7 @@ def test_live_segments_need_few_statements(refreshed, django_assert_num_queries)
     customer = Customer.objects.get(customer_id="c1").pk
     live.matching_segments(customer, NOON + days(1))
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(2):
         live.matching_segments(customer, NOON + days(2))
 
 
