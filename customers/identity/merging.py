@@ -90,11 +90,11 @@ def reassign(
     Rows are deleted and inserted again under the same id. A row never changes its customer in place, so the tables
     can be distributed by customer. Raises ConcurrentWrite if another transaction writes the same rows.
     """
-    which = f"customer_id IN (SELECT {moved_from} FROM {moves})"
-    if column:
-        pairs = f"(customer_id, {column}) IN (SELECT {moved_from}, item FROM {moves})"
-        # SQLite finds them by the customer.
-        which = pairs if backends.is_postgresql() else f"{which} AND {pairs}"
+    which = (
+        f"(customer_id, {column}) IN (SELECT {moved_from}, item FROM {moves})"
+        if column
+        else f"customer_id IN (SELECT {moved_from} FROM {moves})"
+    )
     found = temporary_tables.copy_rows(f"moved_{table}", table, which)
     if not found:
         return

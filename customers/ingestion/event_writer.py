@@ -60,7 +60,7 @@ def write_events(call: IngestCall) -> Outcome:
             for name, empty_object in (("properties", "'{}'"), ("properties_comparable", "'{}'"))
         },
     }  # fmt: skip
-    stored_records.write(records, kind, columns, replaced=outcome.updated)
+    stored_records.write(records, kind, columns, created=outcome.created, replaced=outcome.updated)
     if outcome.updated:
         _delete_replaced_products(staged)
     if listed:

@@ -49,7 +49,9 @@ def write_orders(call: IngestCall) -> Outcome:
                 currency=f"'{settings.SHOP_CURRENCY}'"),
         "is_draft": call.is_from_browser,
     }  # fmt: skip
-    stored_records.write(records, RecordKey.Kind.ORDER, columns, replaced=outcome.updated)
+    stored_records.write(
+        records, RecordKey.Kind.ORDER, columns, created=outcome.created, replaced=outcome.updated
+    )
     appended = ("placed_at", "status", "total", "discount_total", "refunded_total", "coupon_code")
     queue_fact_updates(ORDERS, columns, appended, stored_records.joined(records), replaced=outcome.updated)
     return outcome

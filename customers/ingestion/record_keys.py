@@ -34,8 +34,8 @@ def lock_stored(ids: str, kind: RecordKey.Kind) -> int:
     )
 
 
-def create_for_new(staged: str, column: str, kind: RecordKey.Kind, at_column: str) -> None:
-    """Write the keys of staged rows without a stored record.
+def create_for_new(staged: str, column: str, kind: RecordKey.Kind, at_column: str, count: int) -> None:
+    """Write the keys of the ``count`` staged rows without a stored record.
 
     Raises ConcurrentWrite if another transaction was faster. Its record is found when this one is tried again.
     """
@@ -44,9 +44,8 @@ def create_for_new(staged: str, column: str, kind: RecordKey.Kind, at_column: st
             SELECT {kind}, {column}, id, {at_column} FROM {staged} WHERE record IS NULL ORDER BY {column}
             ON CONFLICT (kind, value) DO NOTHING"""
     )
-    [(new,)] = execution.fetch_all(f"SELECT count(*) FROM {staged} WHERE record IS NULL")
-    if created != new:
-        raise ConcurrentWrite(f"{new - created} {kind.label} ids were written by another transaction")
+    if created != count:
+        raise ConcurrentWrite(f"{count - created} {kind.label} ids were written by another transaction")
 
 
 def update_times(staged: str, column: str, kind: RecordKey.Kind, at_column: str) -> None:

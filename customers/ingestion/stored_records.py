@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from core.db import backends, execution, temporary_tables
+from core.db import execution, temporary_tables
 from core.db.sql import Sql
 from core.db.transactions import ConcurrentWrite
 from customers.facts import queue
@@ -35,8 +35,8 @@ class RecordTable:
 
     @property
     def primary_key(self) -> str:
-        """The columns of the primary key. On SQLite, ``id`` alone is one."""
-        return f"customer_id, {self.at_column}, id" if backends.is_postgresql() else "id"
+        """The columns of the primary key on PostgreSQL."""
+        return f"customer_id, {self.at_column}, id"
 
 
 ORDERS: Final = RecordTable(
@@ -119,12 +119,15 @@ def delete_gathered(records: RecordTable, which: str) -> int:
     return deleted
 
 
-def write(records: RecordTable, kind: RecordKey.Kind, columns: Mapping[str, str], *, replaced: int) -> None:
-    """Insert the staged rows. Those of the ``replaced`` stored records replace them, and keep their primary keys.
+def write(
+    records: RecordTable, kind: RecordKey.Kind, columns: Mapping[str, str], *, created: int, replaced: int
+) -> None:
+    """Insert the staged rows: those of new records, and those of stored ones, which they replace.
 
     ``columns`` are SQL expressions of the staged row ``s`` and the stored record ``r``.
     """
-    record_keys.create_for_new(records.staged, records.id_column, kind, records.at_column)
+    if created:
+        record_keys.create_for_new(records.staged, records.id_column, kind, records.at_column, created)
     if replaced:
         _reassign_parts(records)
         delete_gathered(records, f"SELECT record FROM {records.staged}")
