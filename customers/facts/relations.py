@@ -132,10 +132,10 @@ def waiting_sql(among: Sql, at: Any) -> Sql:
     )
 
 
-def prepare_recomputed_relation(at: datetime) -> Literal["facts_as_of"]:
-    """Compute the facts of all customers from the records, for verification to compare with."""
+def prepare_recomputed_relation(at: datetime, customers: Sql = ALL_CUSTOMERS) -> Literal["facts_as_of"]:
+    """Compute the facts of customers from the records, for verification to compare with."""
     _copy_facts(Sql("1 = 0"))
-    _fill_as_of(ALL_CUSTOMERS, at)
+    _fill_as_of(customers, at)
     return "facts_as_of"
 
 

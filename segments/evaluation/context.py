@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from core.db.sql import Sql
 from customers.facts import relations, update
 from segments.rules import EvaluationContext, PopulationStatistics
 
@@ -28,9 +29,19 @@ def context_at(
     )
 
 
-def context_from_records(at: datetime, statistics: PopulationStatistics) -> EvaluationContext:
-    """Return the context of an instant with facts that are recomputed from the records."""
-    return EvaluationContext(at, shop_zone(), relations.prepare_recomputed_relation(at), statistics)
+def context_from_records(
+    at: datetime, statistics: PopulationStatistics, table: str = ""
+) -> EvaluationContext:
+    """Return the context of an instant with facts that are recomputed from the records.
+
+    They are those of all customers, or only of those in a temporary table.
+    """
+    relation = (
+        relations.prepare_recomputed_relation(at, Sql(f"SELECT customer_id FROM {table}"))
+        if table
+        else relations.prepare_recomputed_relation(at)
+    )
+    return EvaluationContext(at, shop_zone(), relation, statistics)
 
 
 def current_instant(now: datetime) -> datetime:

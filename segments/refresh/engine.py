@@ -11,7 +11,6 @@ from core.backoff import Backoff
 from core.db.sql import Sql
 from core.wakeup import notify_on_commit
 from customers.facts import touched_customers, update
-from customers.models import Touched
 from customers.signals import records_changed
 from segments import references
 from segments.evaluation.compiler import CompiledRules, compile_rules
@@ -51,7 +50,7 @@ def refresh_pending(seconds: float) -> bool:
 
 def is_pending() -> bool:
     """Return whether something was recorded, or came due, that no refresh has evaluated yet."""
-    return update.is_update_due(datetime.now(UTC)) or Touched.objects.exists()
+    return update.is_update_due(datetime.now(UTC)) or touched_customers.are_waiting()
 
 
 def refresh_segments(
@@ -196,15 +195,13 @@ class RefreshPass:
         ):  # the queue is empty now, and these segments have not evaluated its customers
             Segment.objects.filter(pk__in=behind).update(is_incremental=False)
         run.at, run.evaluated, run.time_zone = plan.at, self.candidate_count, plan.context.zone.key
-        run.statistics, run.statistics_from = (
-            dict(plan.context.statistics),
-            plan.statistics_source.computed_at,
-        )
-        run.buyers_version = plan.statistics_source.buyers_version
+        source = plan.statistics_source
+        run.statistics, run.statistics_from = dict(plan.context.statistics), source.computed_at
+        run.buyers_version = source.buyers_version
         run.state = Refresh.State.FAILED if failed else Refresh.State.DONE
         run.error = "\n".join(f"{outcome.segment.slug}: {outcome.error}" for outcome in failed)
         run.finished_at = datetime.now(UTC)
-        run.save()
+        lease.store_end(run)
 
 
 def _edited_meanwhile(segments: Sequence[Segment]) -> set[int]:

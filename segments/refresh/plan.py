@@ -6,13 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 
-from customers.facts import relations, update
+from customers.facts import relations
 from customers.models import Totals
 from segments import references
 from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT
 from segments.evaluation.context import shop_zone
 from segments.models import Refresh, Segment
-from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic, parse
+from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic
+
+from . import stored_state
+from .stored_state import StoredState
 
 FULL_REFRESH_SHARE = 0.15  # of the customers; with more candidates, evaluating all customers costs less
 
@@ -89,18 +92,20 @@ def plan_refresh(
     Without ``keys``, ``at`` and ``full``, failing segments that wait for their next retry are left out. With ``full``,
     all customers are evaluated. Raises TooEarly if ``at`` is before the last refresh of one of the segments.
     """
-    totals = Totals.objects.first()
-    dynamic = list(Segment.objects.filter(kind=Segment.Kind.DYNAMIC).select_related("refresh").order_by("pk"))
+    state = stored_state.read_state()
+    totals, dynamic = state.totals, state.segments
     selected = [segment for segment in dynamic if (segment.is_active if keys is None else segment.pk in keys)]
-    instant = at or _default_instant(totals, selected)
+    instant = at or _default_instant(state, selected)
     _check_not_too_early(selected, instant)
     if keys is None and at is None and not full:
         selected = [segment for segment in selected if not (segment.retry_at and instant < segment.retry_at)]
-    others = [segment for segment in dynamic if segment.is_incremental and segment not in selected]
+    chosen = {segment.pk for segment in selected}
+    others = [segment for segment in dynamic if segment.is_incremental and segment.pk not in chosen]
     empties_queue = not any(segment.is_active for segment in others)
-    relation = relations.prepare_relation(instant, totals.updated_until if totals else None)
-    context = EvaluationContext(instant, shop_zone(), relation, PopulationStatistics())
-    rules, invalid = _parse_rules(selected)
+    context = EvaluationContext(
+        instant, shop_zone(), _prepare_relation(state, instant), PopulationStatistics(totals=totals)
+    )
+    rules, invalid = _parse_rules(state, selected)
     previous = _latest_refresh(selected)
     return RefreshPlan(
         context=context,
@@ -118,13 +123,21 @@ def plan_refresh(
     )
 
 
-def _default_instant(totals: Totals | None, segments: Sequence[Segment]) -> datetime:
+def _prepare_relation(state: StoredState, at: datetime) -> str:
+    """Return the relation with the facts of an instant."""
+    stored_at = state.totals.updated_until if state.totals else None
+    if (stored_at is None or at >= stored_at) and not state.has_records_due(at):
+        return "facts"
+    return relations.prepare_relation(at, stored_at)
+
+
+def _default_instant(state: StoredState, segments: Sequence[Segment]) -> datetime:
     """Return the present instant, or the latest instant of the stored facts and members."""
-    facts_instant = [totals.updated_until] if totals else []
+    facts_instant = [state.totals.updated_until] if state.totals else []
     reached = [*facts_instant, *(segment.refreshed_at for segment in segments if segment.refreshed_at)]
     now = max([datetime.now(UTC), *reached])
     # Records that came due since the facts were updated are left to the next refresh.
-    return max(reached) if reached and update.has_records_due(now) else now
+    return max(reached) if reached and state.has_records_due(now) else now
 
 
 def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:
@@ -137,14 +150,16 @@ def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:
 
 
 def _parse_rules(
-    segments: Iterable[Segment],
+    state: StoredState, segments: Iterable[Segment]
 ) -> tuple[list[tuple[Segment, Rule]], list[tuple[Segment, str]]]:
-    rules, invalid = [], []
+    rules: list[tuple[Segment, Rule]] = []
+    invalid: list[tuple[Segment, str]] = []
     for segment in segments:
-        try:
-            rules.append((segment, parse(segment.rule)))
-        except RuleError as error:
-            invalid.append((segment, str(error)))
+        rule = state.rules[segment.pk]
+        if isinstance(rule, RuleError):
+            invalid.append((segment, str(rule)))
+        else:
+            rules.append((segment, rule))
     return rules, invalid
 
 

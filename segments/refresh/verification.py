@@ -1,23 +1,27 @@
 """Verification: comparing the stored members with a full evaluation of the records."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q
 from django.db.models.expressions import RawSQL
 
 from core.db import execution, temporary_tables, transactions
-from customers.models import AppendedEvent, AppendedOrder, Customer, StaleFacts, Touched
+from customers.models import AppendedEvent, AppendedOrder, Customer, FactsAsOf, StaleFacts, Touched
+from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT, compile_rules
 from segments.evaluation.context import context_from_records
-from segments.evaluation.matching import customers_matching, existing_customers
 from segments.models import Membership, Refresh, Segment, Verification
 from segments.rules import EvaluationContext, PopulationStatistics, RuleError, parse
 
+from . import differences
+
 MAX_EXAMPLES = 20
+RANGE_SIZE = 20_000  # customers that are compared together
 QUEUES = (StaleFacts, AppendedEvent, AppendedOrder, Touched)
+_WAITING: Final = RawSQL("SELECT customer_id FROM waiting", ())
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Verdict:
 def verify(segments: Iterable[Segment]) -> list[Verdict]:
     """Compare each segment's members with its rule at its own ``refreshed_at``, in one snapshot.
 
-    Facts are recomputed from the records. Population statistics are those stored with the refresh.
+    Facts are recomputed from the records, for one range of customers after the other. Population statistics are those
+    stored with the refresh.
     """
     keys = [segment.pk for segment in segments]
     verdicts: list[Verdict] = []
@@ -59,12 +64,11 @@ def verify(segments: Iterable[Segment]) -> list[Verdict]:
             else:
                 by_instant[segment.refreshed_at, segment.refresh].append(segment)
         if by_instant:
-            waiting = _waiting_q()
-            count = Customer.objects.filter(Q(merged_into=None) | Q(memberships__isnull=False), waiting)
-            waiting_count = count.distinct().count()
-        for (at, refresh), group in by_instant.items():
-            context = context_from_records(at, PopulationStatistics(refresh.statistics))
-            verdicts += [_compare(segment, context, waiting, waiting_count) for segment in group]
+            waiting = _collect_waiting()
+            for (at, refresh), group in by_instant.items():
+                verdicts += _Comparison(
+                    group, at, PopulationStatistics(refresh.statistics), waiting
+                ).verdicts()
     return sorted(verdicts, key=lambda verdict: verdict.segment.slug)
 
 
@@ -129,47 +133,107 @@ def _reason_to_skip(segment: Segment) -> str:
     return ""
 
 
-def _waiting_q() -> Q:
-    """Build the query of customers in a queue. They are collected in a table first."""
+def _collect_waiting() -> int:
+    """Collect the customers in a queue in the table ``waiting``. Return how many are customers or still members."""
     temporary_tables.create_temporary_table("waiting", "customer_id bigint PRIMARY KEY")
     execution.execute(
         "INSERT INTO waiting "
         + " UNION ".join(f"SELECT customer_id FROM {queue._meta.db_table}" for queue in QUEUES)
     )
-    return Q(pk__in=RawSQL("SELECT customer_id FROM waiting", ()))
-
-
-def _compare(segment: Segment, context: EvaluationContext, waiting: Q, waiting_count: int) -> Verdict:
-    members = Membership.objects.filter(segment=segment, customer=OuterRef("pk"))
-    matching = customers_matching(parse(segment.rule), context)
-    stored = Customer.objects.filter(Exists(members)).order_by()
-    missing = matching.exclude(Exists(members)).exclude(waiting)
-    extra = stored.exclude(Exists(matching.filter(pk=OuterRef("pk")))).exclude(waiting)
-    size = Membership.objects.filter(segment=segment).count()
-    verdict = Verdict(
-        segment,
-        compared=stored.exclude(waiting).count(),
-        waiting=waiting_count,
-        missing_count=missing.count(),
-        extra_count=extra.count(),
-        missing=_examples(missing),
-        extra=_examples(extra),
-        wrong_size="" if size == segment.size else f"the size says {segment.size}, the members are {size}",
+    return (
+        Customer.objects.filter(Q(merged_into=None) | Q(memberships__isnull=False), pk__in=_WAITING)
+        .distinct()
+        .count()
     )
-    if (
-        verdict.is_correct
-        and not verdict.compared
-        and not existing_customers(context).exclude(waiting).exists()
-    ):
-        return Verdict(segment, waiting=waiting_count, skipped=_reason_nobody_compared(waiting_count))
-    return verdict
+
+
+class _Comparison:
+    """Compares the members of segments that were refreshed at the same instant, by ranges of customers."""
+
+    def __init__(
+        self, segments: Sequence[Segment], at: datetime, statistics: PopulationStatistics, waiting: int
+    ) -> None:
+        self.segments, self.at, self.statistics, self.waiting = segments, at, statistics, waiting
+        self.found_customers = False
+        self.counts: Counter[tuple[int, str]] = Counter()
+        self.examples: dict[tuple[int, str], list[str]] = defaultdict(list)
+
+    def verdicts(self) -> list[Verdict]:
+        for table in _ranges():
+            context = context_from_records(self.at, self.statistics, table)
+            self.found_customers = self.found_customers or bool(
+                execution.fetch_all(f"SELECT 1 FROM {FactsAsOf._meta.db_table} LIMIT 1")
+            )
+            for start in range(0, len(self.segments), MAX_RULES_PER_STATEMENT):
+                self._compare(self.segments[start : start + MAX_RULES_PER_STATEMENT], table, context)
+        keys = ", ".join(str(segment.pk) for segment in self.segments)
+        count = f"SELECT segment_id, count(*) FROM {Membership._meta.db_table} WHERE segment_id IN ({keys})"
+        sizes: dict[int, int] = dict(execution.fetch_all(f"{count} GROUP BY segment_id"))
+        waiting: dict[int, int] = dict(
+            execution.fetch_all(
+                f"{count} AND customer_id IN (SELECT customer_id FROM waiting) GROUP BY segment_id"
+            )
+        )
+        return [
+            self._verdict(segment, sizes.get(segment.pk, 0), waiting.get(segment.pk, 0))
+            for segment in self.segments
+        ]
+
+    def _compare(self, segments: Sequence[Segment], table: str, context: EvaluationContext) -> None:
+        """Compare the customers in a table with the answers from their records."""
+        differences.empty_differences()
+        answers = compile_rules(segments).table_answers_sql(table, context)
+        if not differences.add_differences(segments, answers, table):
+            return
+        for place, segment in enumerate(segments):
+            bit = 1 << place
+            for kind, has, lacks in (("missing", "bits", "stored"), ("extra", "stored", "bits")):
+                differing = (
+                    f"SELECT customer_id FROM differences WHERE {has} & {bit} <> 0 AND {lacks} & {bit} = 0"
+                )
+                [(count,)] = execution.fetch_all(f"SELECT count(*) FROM ({differing}) AS differing")
+                if count:
+                    self.counts[segment.pk, kind] += count
+                    customers = Customer.objects.filter(pk__in=RawSQL(differing, ())).order_by("customer_id")
+                    names = customers.values_list("customer_id", flat=True)[:MAX_EXAMPLES]
+                    examples = self.examples[segment.pk, kind]
+                    examples[:] = sorted([*examples, *names])[:MAX_EXAMPLES]
+
+    def _verdict(self, segment: Segment, size: int, waiting: int) -> Verdict:
+        verdict = Verdict(
+            segment,
+            compared=size - waiting,
+            waiting=self.waiting,
+            missing_count=self.counts[segment.pk, "missing"],
+            extra_count=self.counts[segment.pk, "extra"],
+            missing=tuple(self.examples[segment.pk, "missing"]),
+            extra=tuple(self.examples[segment.pk, "extra"]),
+            wrong_size=""
+            if size == segment.size
+            else f"the size says {segment.size}, the members are {size}",
+        )
+        if verdict.is_correct and not verdict.compared and not self.found_customers:
+            return Verdict(segment, waiting=self.waiting, skipped=_reason_nobody_compared(self.waiting))
+        return verdict
+
+
+def _ranges() -> Iterator[str]:
+    """Copy the keys of the customers who do not wait to a table, in ranges; yield its name for each range."""
+    last_key = 0
+    while True:
+        temporary_tables.create_temporary_table("verified", "customer_id bigint PRIMARY KEY")
+        found = execution.execute(
+            f"""INSERT INTO verified (customer_id) SELECT id FROM {Customer._meta.db_table}
+                WHERE id > %s AND id NOT IN (SELECT customer_id FROM waiting) ORDER BY id LIMIT {RANGE_SIZE}""",
+            [last_key],
+        )
+        if not found:
+            return
+        [(last_key,)] = execution.fetch_all("SELECT max(customer_id) FROM verified")
+        yield "verified"
 
 
 def _reason_nobody_compared(waiting: int) -> str:
     if waiting:
         return f"nobody is left to compare: all {waiting} customers wait for the next refresh"
     return "there are no customers to compare"
-
-
-def _examples(customers: QuerySet[Customer]) -> tuple[str, ...]:
-    return tuple(customers.order_by("customer_id").values_list("customer_id", flat=True)[:MAX_EXAMPLES])

@@ -77,7 +77,7 @@ def threshold_statistic(
 
     def compute(context: EvaluationContext) -> StatisticValue:
         if relative.value == "average" and not changes_with_time and context.facts == "facts":
-            return population.average_from_totals(measure)
+            return population.average_from_totals(measure, context.statistics.totals)
         values = buyers_queryset(context, value(context))
         match relative.word, relative.value:
             case ("top_percent", percent):

@@ -24,7 +24,14 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 class PopulationStatistics(dict[str, StatisticValue]):
-    """Statistics by name. Each is computed when it is first needed, and stored with the refresh that used it."""
+    """Statistics by name. Each is computed when it is first needed, and stored with the refresh that used it.
+
+    ``totals`` are the totals of buyers, if they are read already.
+    """
+
+    def __init__(self, *given: Any, totals: Totals | None = None) -> None:
+        super().__init__(*given)
+        self.totals = totals
 
     def get_or_compute(self, name: str, compute: Callable[[], StatisticValue]) -> StatisticValue:
         if name not in self:
@@ -32,10 +39,15 @@ class PopulationStatistics(dict[str, StatisticValue]):
         return self[name]
 
 
-def average_from_totals(fact: str) -> int | None:
-    """Return the mean of a fact over the buyers, from the sums that fact updates maintain; None without buyers."""
-    totals = Totals.objects.values("buyers", fact).first()
-    return round_half_away(Fraction(totals[fact], totals["buyers"])) if totals and totals["buyers"] else None
+def average_from_totals(fact: str, totals: Totals | None = None) -> int | None:
+    """Return the mean of a fact over the buyers, from the sums that fact updates maintain; None without buyers.
+
+    ``totals`` are these sums, if the caller has read them already.
+    """
+    totals = totals or Totals.objects.first()
+    if totals is None or not totals.buyers:
+        return None
+    return round_half_away(Fraction(getattr(totals, fact), totals.buyers))
 
 
 def average(values: QuerySet[Any]) -> int | None:
