@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,6 +21,7 @@ from .statement_recorder import calling_place
 _UNITS = {"bytes": 1, "kB": 1024, "MB": 1024**2, "GB": 1024**3}
 _RECEIVED = re.compile(r"Tuple data received from nodes: (\d+) (\w+)")
 _BROADCAST = re.compile(r"Intermediate Data Size: (\d+) (\w+)")
+_METHOD = re.compile(r"INSERT/SELECT method: (\w+)")
 _TASKS = re.compile(r"Task Count: (\d+)")
 _NAMES = re.compile(r"\b(" + "|".join(LAYOUT.distributed) + r")(?:_\d{4}_\d{2}|_default)?\b")
 _EXPLAINED = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
@@ -71,26 +72,24 @@ def explained_statements(max_bytes: int) -> Iterator[list[Explained]]:
 
 
 def _explained(place: str, sql: str, params: Any) -> Explained:
-    planned = _plan("EXPLAIN", sql, params)
-    if "INSERT/SELECT method: pull to coordinator" in planned:
-        return Explained(place, sql, Class.FROM_COORDINATOR, 0, 0)
-    if "INSERT/SELECT method: repartition" in planned:
-        return Explained(place, sql, Class.BETWEEN_SHARDS, 0, 0)
-    if "Could not get remote plan" in planned:
-        # ANALYZE would look for temporary tables from another session, and then so would the statement itself.
-        return Explained(place, sql, Class.ON_COORDINATOR, 0, 0)
-    try:
-        plan = _plan("EXPLAIN (ANALYZE, TIMING OFF)", sql, params)
-    except psycopg.InternalError:  # after such a statement, no other one of the transaction can be analyzed
-        return Explained(place, sql, Class.ON_COORDINATOR, 0, 0)
-    received, broadcast = _bytes(_RECEIVED, plan), _bytes(_BROADCAST, plan)
-    if "Intermediate Data Size" in plan:
-        kind = Class.BROADCAST
-    elif max(map(int, _TASKS.findall(plan)), default=0) <= 1:
-        kind = Class.ONE_SHARD
-    else:
-        kind = Class.PUSHED_DOWN
-    return Explained(place, sql, kind, received, broadcast)
+    plan = _plan("EXPLAIN", sql, params)
+    kind = _kind(plan)
+    if kind in (Class.ONE_SHARD, Class.PUSHED_DOWN, Class.BROADCAST):
+        # After a statement on the coordinator, no other one of the transaction can be analyzed.
+        with suppress(psycopg.InternalError):
+            plan = _plan("EXPLAIN (ANALYZE, TIMING OFF)", sql, params)
+    return Explained(place, sql, kind, _bytes(_RECEIVED, plan), _bytes(_BROADCAST, plan))
+
+
+def _kind(plan: str) -> Class:
+    if method := _METHOD.search(plan):
+        return Class.BETWEEN_SHARDS if method[1] == "repartition" else Class.FROM_COORDINATOR
+    # To analyze these would look for temporary tables from another session, and then so would the statement itself.
+    if "Could not get remote plan" in plan or f" port={connection.settings_dict['PORT']} " in plan:
+        return Class.ON_COORDINATOR
+    if "Distributed Subplan" in plan:
+        return Class.BROADCAST
+    return Class.ONE_SHARD if set(_TASKS.findall(plan)) <= {"1"} else Class.PUSHED_DOWN
 
 
 def _plan(how: str, sql: str, params: Any) -> str:
