@@ -4,7 +4,7 @@ SQLite's decimals are binary floats. Integers add and compare exactly on every d
 """
 
 import re
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +15,9 @@ from django.db import models
 DECIMAL_PLACES = 4
 SCALE = 10**DECIMAL_PLACES
 MAX_AMOUNT = 10**10  # so that twice the sum of 40,000 of the largest orders still fits a 64-bit integer
+
+EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, rounding=ROUND_HALF_UP)
+"""Multiplies without rounding, and rounds half away from zero to whole numbers."""
 
 _NUMBER = re.compile(r"([+-]?)(\d{1,10})(?:\.(\d{1,4})0*)?", re.ASCII)
 
@@ -33,7 +36,7 @@ def parse_units(text: str) -> int:
 
 def to_units(value: Decimal | int) -> int:
     """Convert to ten-thousandths, rounding half away from zero."""
-    return round_half_away(Fraction(value) * SCALE)
+    return int(EXACT.scaleb(Decimal(value), DECIMAL_PLACES).to_integral_value(context=EXACT))
 
 
 def from_units(units: int) -> Decimal:

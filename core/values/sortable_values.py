@@ -138,15 +138,28 @@ def encode_json_value(value: Any) -> str | None:
         case int() | Decimal():
             return encode_number(Decimal(value))
         case float():
-            return encode_number(Decimal(repr(value)))
+            return _encode_float(value)
         case _:
             return OTHER
 
 
 def encode_properties(properties: Mapping[str, Any]) -> dict[str, str]:
     """Encode the top-level members of a JSON object, without nulls."""
-    encoded = ((json_key(name), encode_json_value(value)) for name, value in properties.items())
-    return {name: value for name, value in encoded if value is not None}
+    encoded = {}
+    for name, value in properties.items():
+        kind = type(value)
+        if kind is str:
+            encoded[json_key(name)] = TEXT + (value.lower() if value.isascii() else fold_case(value))
+        elif kind is float:
+            encoded[json_key(name)] = _encode_float(value)
+        elif value is not None:
+            encoded[json_key(name)] = encode_json_value(value) or OTHER
+    return encoded
+
+
+@lru_cache(maxsize=4096)
+def _encode_float(number: float) -> str:
+    return encode_number(Decimal(repr(number)))
 
 
 def parse_attribute(text: str, zone: tzinfo) -> tuple[Any, str]:

@@ -185,7 +185,12 @@ def read_moment(row: Mapping[str, str], column: str, zone: ZoneInfo) -> str | No
 @lru_cache(maxsize=4096)
 def utc_text(value: str, zone: ZoneInfo) -> str:
     """Convert an ISO 8601 time to UTC, in a form that both databases read. Without an offset it is the shop's time."""
-    return str(parse_moment(value, zone).replace(tzinfo=None))
+    return utc_text_of(parse_moment(value, zone))
+
+
+def utc_text_of(moment: datetime) -> str:
+    """Return an instant in UTC, in a form that both databases read."""
+    return str((moment if moment.tzinfo is UTC else moment.astimezone(UTC)).replace(tzinfo=None))
 
 
 def parse_moment(value: str, zone: ZoneInfo) -> datetime:

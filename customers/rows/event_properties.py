@@ -5,19 +5,22 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
-from typing import Any
+from typing import Any, Final
+from unicodedata import is_normalized
 
 from core.values import decimals, sortable_values
 from core.values.text_cleaning import to_nfc
 
 from .cells import MAX_PROPERTIES, InvalidRow, read_text
 
+_LARGE_INTEGER: Final[int] = 10**300
+
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _NUL_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def read_properties(text: str) -> tuple[Any, ...]:
+    """Return the columns of an event that are read from its properties, a JSON object as text."""
     text = to_nfc(text)
     if len(text) > MAX_PROPERTIES:
         raise InvalidRow(f"properties: longer than {MAX_PROPERTIES} characters")
@@ -31,6 +34,28 @@ def read_properties(text: str) -> tuple[Any, ...]:
         raise InvalidRow('properties: expected a JSON object, such as {"price": 9.5}')
     if "\\u" in text and (_NUL_ESCAPE.search(text) or not _is_encodable(values)):
         raise InvalidRow("properties: contains an invalid character (NUL, or half of a surrogate pair)")
+    return _columns(values, read_text(text, "properties", MAX_PROPERTIES))
+
+
+def read_decoded_properties(values: Mapping[str, Any], text: str) -> tuple[Any, ...]:
+    """Return the same as ``read_properties(text)``; ``values`` are what ``json.loads`` returns for the text."""
+    is_plain = (
+        len(text) <= MAX_PROPERTIES
+        and "\\u" not in text
+        and is_normalized("NFC", text)
+        and all(map(_is_plain, values.values()))
+    )
+    return _columns(values, text) if is_plain else read_properties(text)
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a text, a boolean, null, or a number that is surely in range."""
+    if isinstance(value, int):
+        return abs(value) < _LARGE_INTEGER
+    return value is None or isinstance(value, str | float)
+
+
+def _columns(values: Mapping[str, Any], text: str) -> tuple[Any, ...]:
     products = values.get("products")
     listed = (
         [product_texts(item) for item in products if isinstance(item, dict)]
@@ -38,12 +63,11 @@ def read_properties(text: str) -> tuple[Any, ...]:
         else []
     )
     return (
-        read_text(text, "properties", MAX_PROPERTIES),
+        text,
         sortable_values.dump_json(sortable_values.encode_properties(values)),
         *product_texts(values),
         sortable_values.dump_json(listed) if listed else None,
-        _product_value(values),
-        _product_quantity(values),
+        *_product_amounts(_to_decimal(values.get("price")), _to_decimal(values.get("quantity"))),
     )
 
 
@@ -68,29 +92,33 @@ def _is_encodable(values: Any) -> bool:
     return True
 
 
-def _product_value(properties: Mapping[str, Any]) -> int | None:
-    """Return price × quantity in ten-thousandths; None without a price. A missing quantity counts as 1."""
-    price = _to_decimal(properties.get("price"))
-    if price is None:
-        return None
-    quantity = _to_decimal(properties.get("quantity"))
-    value = Fraction(price) * (1 if quantity is None else Fraction(quantity))
-    return decimals.round_half_away(value * decimals.SCALE) if abs(value) <= decimals.MAX_AMOUNT else None
+def _product_amounts(price: Decimal | None, quantity: Decimal | None) -> tuple[int | None, int | None]:
+    """Return price × quantity, and the quantity, in ten-thousandths. One that is too large is None.
+
+    The value is None without a price; a missing quantity counts as 1. The quantity is None if it is 1 or missing.
+    """
+    value = price if price is None or quantity is None else decimals.EXACT.multiply(price, quantity)
+    value_units, units = _to_units(value), _to_units(quantity)
+    return value_units, None if units == decimals.SCALE else units
 
 
-def _product_quantity(properties: Mapping[str, Any]) -> int | None:
-    """Return the quantity in ten-thousandths; None if it is 1, missing, or too large."""
-    quantity = _to_decimal(properties.get("quantity"))
-    if quantity is None or abs(quantity) > decimals.MAX_AMOUNT:
+def _to_units(value: Decimal | None) -> int | None:
+    if value is None or not -decimals.MAX_AMOUNT <= value <= decimals.MAX_AMOUNT:
         return None
-    units = decimals.to_units(quantity)
-    return None if units == decimals.SCALE else units
+    return decimals.to_units(value)
 
 
 def _to_decimal(value: Any) -> Decimal | None:
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        value = Decimal(value)
-    return value if isinstance(value, Decimal) else None
+    match value:
+        case Decimal():
+            return value
+        case float():
+            return Decimal(repr(value))
+        case int() if not isinstance(value, bool):
+            return Decimal(value)
+        case str() if _DECIMAL.fullmatch(value):
+            return Decimal(value)
+    return None
 
 
 def product_texts(properties: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -104,6 +132,10 @@ def product_texts(properties: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _fold_product_text(value: Any) -> str:
+    if isinstance(value, str):
+        return sortable_values.fold_case(value)[:3000]
     if isinstance(value, Decimal):
-        value = str(value) if value.as_tuple().exponent == 0 else repr(float(value))
-    return sortable_values.fold_case(value)[:3000] if isinstance(value, str) else ""
+        return str(value) if value.as_tuple().exponent == 0 else repr(float(value))
+    if isinstance(value, float):
+        return repr(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -11,13 +11,14 @@ from core.values.phone_numbers import to_e164
 from core.values.text_cleaning import to_nfc
 from customers.identity.graph import EMAIL, PHONE, ExternalId
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
-from customers.rows.cells import InvalidRow
-from customers.rows.parsing import Record, read_event
+from customers.rows.cells import InvalidRow, read_text, utc_text_of
+from customers.rows.event_properties import read_decoded_properties
+from customers.rows.parsing import Record
 from customers.rows.settings import ShopSettings
 
 from . import consent_statements, traits
 from .consent_statements import StatedConsent
-from .messages import TrackedMessage, check_text, object_or_empty
+from .messages import TrackedMessage, check_text
 from .order_reports import Action, OrderReport, interpret_order
 from .permissions import AuthorizedMessage
 
@@ -47,6 +48,10 @@ _CAMPAIGN_FIELDS: Final = {
     "term": "term",
     "content": "content",
 }
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False
+).encode  # created once, since it is called for each message
 
 
 @dataclass(slots=True)
@@ -130,22 +135,19 @@ def _interpret_event(result: Interpretation, authorized: AuthorizedMessage, shop
     name = _RENAMED_EVENTS.get(name, name)
     properties = _properties(message)
     try:
-        written = json.dumps(properties, ensure_ascii=False, allow_nan=False)
+        written = _encode(properties)
     except ValueError:
         raise InvalidRow("properties: a number is out of range") from None
     check_text(written, "properties")
     if message.type == "track" and (action := _ORDER_ACTIONS.get(name)):
         result.order = interpret_order(action, properties, authorized, shop, result.problems)
-    result.event = read_event(
-        {
-            "message_id": message.message_id,
-            "customer_id": message.user_id,
-            "anonymous_id": "" if message.user_id else message.anonymous_id,
-            "event": name,
-            "occurred_at": message.at.isoformat(),
-            "properties": written,
-        },
-        shop,
+    result.event = (
+        message.message_id,
+        message.user_id or None,
+        None if message.user_id else message.anonymous_id,
+        read_text(name, "event"),
+        utc_text_of(message.at),
+        *read_decoded_properties(properties, written),
     )
 
 
@@ -162,7 +164,8 @@ def _properties(message: TrackedMessage) -> dict[str, Any]:
             properties.setdefault(name, body[name])
     if message.type == "group":
         properties["group_id"] = body.get("groupId")
-    for name, value in object_or_empty(message.context.get("campaign")).items():
+    campaign = message.context.get("campaign")
+    for name, value in campaign.items() if isinstance(campaign, dict) else ():
         if isinstance(value, str) and value and name in _CAMPAIGN_FIELDS:
             properties.setdefault(f"utm_{_CAMPAIGN_FIELDS[name]}", value)
     return properties

@@ -4,9 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from core.values.regexes import FIRST_YEAR, LAST_YEAR
 from core.values.text_cleaning import to_nfc
@@ -31,10 +30,11 @@ MAX_UNIX_SECONDS: Final = 1e11
 """Larger numbers are milliseconds since 1970; numbers up to it are seconds."""
 
 _FRACTION = re.compile(r"\.(\d{6})\d+")
+_PLAIN_ID = re.compile(r"[\w.:@|=/-]*", re.ASCII)  # the usual ids, which need no further check
+_encode = json.JSONEncoder(ensure_ascii=False).encode  # created once, since it is called for each message
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedMessage:
+class TrackedMessage(NamedTuple):
     """One message. ``at`` is corrected by the sender's clock, and not later than ``received_at``.
 
     ``body`` is as it was sent. ``problems`` name the optional values that are invalid.
@@ -95,9 +95,10 @@ def parse_message(
 def check_size(body: Any) -> None:
     """Raise InvalidRow if a message is larger than MAX_MESSAGE_BYTES or nested too deeply."""
     try:
-        size = len(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
+        text = _encode(body)
     except RecursionError:
         raise InvalidRow(TOO_DEEP) from None
+    size = len(text) if text.isascii() else len(text.encode(errors="replace"))
     if size > MAX_MESSAGE_BYTES:
         raise InvalidRow(f"the message has {size} bytes; the limit is {MAX_MESSAGE_BYTES}")
 
@@ -117,12 +118,14 @@ def _parse_id(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if value is None:
         return ""
+    most = MAX_TEXT - (len(ANONYMOUS_PREFIX) if name == "anonymousId" else 0)
+    if isinstance(value, str) and len(value) <= most and _PLAIN_ID.fullmatch(value):
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
         raise InvalidRow(f"{name}: {_excerpt(value)} is not a text")
     value = to_nfc(value.strip())
-    most = MAX_TEXT - (len(ANONYMOUS_PREFIX) if name == "anonymousId" else 0)
     if len(value) > most:
         raise InvalidRow(f"{name}: longer than {most} characters")
     check_text(value, name)
@@ -138,7 +141,7 @@ def _parse_optional_id(body: Mapping[str, Any], name: str, problems: list[str]) 
 
 
 def _check_event(name: Any) -> None:
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not name or name.isspace():
         raise InvalidRow("event: missing; a track call needs the name of the event")
     check_text(name, "event")
 
@@ -195,7 +198,10 @@ def _parse_instant(value: Any, shop: ShopSettings) -> datetime | None:
             return datetime.fromtimestamp(value / 1000 if abs(value) > MAX_UNIX_SECONDS else value, UTC)
         if not isinstance(value, str):
             return None
-        instant = datetime.fromisoformat(_FRACTION.sub(r".\1", value.strip()))
+        text = value.strip()
+        instant = datetime.fromisoformat(_FRACTION.sub(r".\1", text) if "." in text else text)
+        if instant.tzinfo is UTC:
+            return instant
         if instant.tzinfo is None:
             instant = instant.replace(tzinfo=shop.zone)
         return instant.astimezone(UTC)

@@ -5,7 +5,7 @@ unsigned ids. Otherwise the message belongs to the visitor, and the unsigned id 
 source names the id (see ``customers.identity.unsigned_links``).
 """
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from customers.models import Source
 from customers.rows.cells import InvalidRow
@@ -14,8 +14,7 @@ from . import sources
 from .messages import TrackedMessage
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizedMessage:
+class AuthorizedMessage(NamedTuple):
     """A message with what it may say. Its ``user_id`` counts; an id that does not count is ``unsigned_id``.
 
     ``by_server``: its contact data overwrites other data and merges profiles. ``is_signed``: the customer id is proven.
@@ -51,4 +50,4 @@ def authorize(source: Source, message: TrackedMessage) -> AuthorizedMessage:
         return from_browser
     if not message.anonymous_id:
         raise InvalidRow("userId: with the key of a browser, send anonymousId or context.userHash, too")
-    return replace(from_browser, message=replace(message, user_id=""), unsigned_id=message.user_id)
+    return from_browser._replace(message=message._replace(user_id=""), unsigned_id=message.user_id)

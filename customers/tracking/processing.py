@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from core.wakeup import notify_on_commit
 from customers.identity import resolution, tombstones
@@ -41,8 +41,7 @@ from .permissions import authorize
 from .profiles import TraitUpdate
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedMessage:
+class ReceivedMessage(NamedTuple):
     """A message as it was received, with the values of its request; ``request`` is the id of the request's row."""
 
     source: Source
@@ -133,7 +132,9 @@ def _new_messages(
     )
     for original, message in parsed:
         key = message.message_id, original.source.is_browser
-        if key in processed or tombstones.belongs_to_erased(
+        if key in processed:
+            continue
+        if known and tombstones.belongs_to_erased(
             _tombstone_ids(original.source, message), message.at, known
         ):
             continue

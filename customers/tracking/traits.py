@@ -65,10 +65,11 @@ def parse_traits(message: TrackedMessage, shop: ShopSettings) -> tuple[dict[str,
 def context_traits(message: TrackedMessage) -> dict[str, str]:
     """Return the campaign's source, and the language of an identify call."""
     values = {}
-    source = object_or_empty(message.context.get("campaign")).get("source")
+    context = message.context
+    source = object_or_empty(context.get("campaign")).get("source")
     if isinstance(source, str) and 0 < len(source.strip()) <= 255 and source.isprintable():
         values[UTM_SOURCE] = source.strip()
-    locale = message.context.get("locale")
+    locale = context.get("locale")
     if message.type == "identify" and isinstance(locale, str) and locale[:2].isalpha() and locale.isascii():
         values[LOCALE] = locale.replace("_", "-").partition("-")[0].lower()[:10]
     return values
