@@ -1,8 +1,9 @@
-"""Statistics of temporary tables for PostgreSQL's planner: a changed table is analyzed before a statement joins it.
+"""Temporary tables of a connection to PostgreSQL: a changed one is analyzed before a statement joins it.
 
 Autovacuum never visits temporary tables, so the planner knows only what ANALYZE found. Outdated statistics are worse
 than none: the planner expects one row where there are thirty thousand, and the statement runs for minutes. Therefore a
-wrapper sees every statement of a connection, and analyzes the changed tables that the statement joins.
+wrapper sees every statement of a connection, and analyzes the changed tables that the statement joins. It also knows
+which tables exist and are empty, so that nobody creates or empties them again.
 """
 
 import re
@@ -12,14 +13,16 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-MAX_UNANALYZED_ROWS: Final = 100  # with so few rows, no plan is slow
+MAX_UNANALYZED_ROWS: Final = 250  # with so few rows, no plan is slow
 
 _CREATED = re.compile(r'\bCREATE\s+TEMPORARY\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
 _WRITTEN = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?(\w+)"?', re.IGNORECASE)
 _EMPTIED = re.compile(r'\b(?:TRUNCATE|DROP\s+TABLE(?:\s+IF\s+EXISTS)?)\s+"?(\w+)"?', re.IGNORECASE)
 _READ = re.compile(r'(?:\b(?:FROM|JOIN|USING)\s+|,\s*)"?(\w+)"?', re.IGNORECASE)
+_DROPPED = re.compile(r'\bDROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
+_INSERT = re.compile(r"\s*INSERT\b", re.IGNORECASE)
 _DELETED_FROM = re.compile(r"\bDELETE\s+FROM\b", re.IGNORECASE)
-_RELATION = re.compile(r"\b(?:FROM|JOIN|USING|INTO|UPDATE)\s+(?!SET\b)[\"\w(]", re.IGNORECASE)
+_RELATION = re.compile(r"\b(?:FROM|JOIN|USING|UPDATE)\s+(?!SET\b)[\"\w(]", re.IGNORECASE)
 _ROLLBACK = re.compile(r"\s*ROLLBACK\b", re.IGNORECASE)
 
 Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
@@ -28,13 +31,16 @@ Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
 class TemporaryTableStatistics:
     """How many rows of each temporary table of a connection changed since the table was analyzed.
 
-    An execute wrapper of Django.
+    ``existing`` are tables that surely exist, and ``filled`` those of them that may have rows. After a rollback,
+    nothing is sure. An execute wrapper of Django.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.columns: dict[str, Collection[str]] = {}
         self.changed: dict[str, int] = {}
+        self.existing: set[str] = set()
+        self.filled: set[str] = set()
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         """Analyze the changed tables that a statement joins, run it, and count the rows that it changed."""
@@ -53,11 +59,23 @@ class TemporaryTableStatistics:
     def add_changed_rows(self, name: str, rows: int) -> None:
         """Count rows that changed other than by a statement, such as by COPY."""
         self.changed[name] = self.changed.get(name, 0) + max(rows, 0)
+        if rows:
+            self.filled.add(name)
+
+    def is_empty(self, name: str) -> bool:
+        """Return whether a table surely exists and is empty."""
+        return name in self.existing and name not in self.filled
 
     def forget(self) -> None:
         """Forget all tables, because the connection is new."""
         self.columns.clear()
         self.changed.clear()
+        self.existing.clear()
+
+    def after_rollback(self) -> None:
+        """Forget what is sure, because tables, rows and statistics are rolled back."""
+        self.changed = dict.fromkeys(self.changed, MAX_UNANALYZED_ROWS)
+        self.existing.clear()
 
     def _stale(self, sql: str) -> Iterator[str]:
         """Return the tables that a statement joins and that changed since they were analyzed."""
@@ -69,27 +87,34 @@ class TemporaryTableStatistics:
     def _analyze(self, name: str) -> None:
         self.changed[name] = 0
         with self.connection.cursor() as cursor:
-            # The table may be gone with its transaction, and its name may now mean something else.
-            cursor.execute(
-                "SELECT 1 FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname = %s", [name]
-            )
-            if cursor.fetchone():
+            if name not in self.existing:
+                # The table may be gone with its transaction, and its name may now mean something else.
+                cursor.execute(
+                    "SELECT 1 FROM pg_class WHERE relnamespace = pg_my_temp_schema() AND relname = %s", [name]
+                )
+            if name in self.existing or cursor.fetchone():
                 columns = self.columns.get(name)
                 cursor.execute(f"ANALYZE {name} ({', '.join(columns)})" if columns else f"ANALYZE {name}")
 
     def _count_changes(self, sql: str, rows: int) -> None:
-        if _ROLLBACK.match(sql):  # the statistics are rolled back with the rows
-            self.changed = dict.fromkeys(self.changed, MAX_UNANALYZED_ROWS)
+        if _ROLLBACK.match(sql):
+            self.after_rollback()
         elif "TEMPORARY" in sql:
             for name in _CREATED.findall(sql):
                 self.add_changed_rows(name, rows)
+                self.existing.add(name)
+                self.filled.add(name)  # it may have existed before
         elif self.changed:
             for name in _EMPTIED.findall(sql):
                 if name in self.changed:
                     self.changed[name] = 0
+                    self.filled.discard(name)
+            self.existing.difference_update(_DROPPED.findall(sql))
+            # Of a statement that writes several tables, the rows of one are known.
+            written = rows if _INSERT.match(sql) else rows or -1
             for name in _WRITTEN.findall(sql):
                 if name in self.changed:
-                    self.add_changed_rows(name, rows)
+                    self.add_changed_rows(name, written)
 
 
 def install_statistics_wrapper(connection: BaseDatabaseWrapper, **_: Any) -> None:
@@ -100,11 +125,25 @@ def install_statistics_wrapper(connection: BaseDatabaseWrapper, **_: Any) -> Non
         tables.forget()
     else:
         # First in the list: `connection.execute_wrapper()` removes the last one when its block ends.
-        connection.execute_wrappers.insert(0, TemporaryTableStatistics(connection))
+        tables = TemporaryTableStatistics(connection)
+        connection.execute_wrappers.insert(0, tables)
+        _call_after_rollback(connection, tables.after_rollback)
+
+
+def _call_after_rollback(connection: BaseDatabaseWrapper, function: Callable[[], None]) -> None:
+    """Call a function after each rollback of a whole transaction, which is no statement that a wrapper sees."""
+    rollback = connection._rollback  # type: ignore[attr-defined]
+
+    def roll_back() -> None:
+        function()
+        rollback()
+
+    connection._rollback = roll_back  # type: ignore[attr-defined]
 
 
 def table_statistics(connection: BaseDatabaseWrapper) -> TemporaryTableStatistics | None:
-    """Return the wrapper of a connection, or None where the planner needs none."""
+    """Return the wrapper of a connection, or None where the planner needs none. Opens a closed connection."""
+    connection.ensure_connection()  # the wrapper of a closed one knows tables that are gone
     with suppress(StopIteration):
         return next(one for one in connection.execute_wrappers if isinstance(one, TemporaryTableStatistics))
     return None

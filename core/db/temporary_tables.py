@@ -17,7 +17,14 @@ def create_temporary_table(name: str, columns: str, *, joined_on: Sequence[str] 
     """
     if tables := planner_statistics.table_statistics(connection):
         tables.declare(name, joined_on)
-    execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({columns})")
+    _create_empty(name, f"({columns})")
+
+
+def _create_empty(name: str, columns: str) -> None:
+    """Create a table, and empty one that exists already, unless this connection knows that it does not need to."""
+    tables = planner_statistics.table_statistics(connection)
+    if not (tables and name in tables.existing):
+        execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} {columns}")
     empty_table(name)
 
 
@@ -26,6 +33,9 @@ def empty_table(name: str) -> None:
 
     PostgreSQL truncates it: vacuum never visits temporary tables, so each scan would read the rows that DELETE leaves.
     """
+    tables = planner_statistics.table_statistics(connection)
+    if tables and tables.is_empty(name):
+        return
     execute(f"TRUNCATE {name}" if is_postgresql() else f"DELETE FROM {name}")
 
 
@@ -34,9 +44,7 @@ def copy_rows(name: str, table: str, condition: str, params: Params = None) -> i
 
     Statements then compute with the copy, wherever the table itself is stored.
     """
-    like = f"(LIKE {table})" if is_postgresql() else f"AS SELECT * FROM {table} WHERE 1 = 0"
-    execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} {like}")
-    empty_table(name)
+    _create_empty(name, f"(LIKE {table})" if is_postgresql() else f"AS SELECT * FROM {table} WHERE 1 = 0")
     return execute(f"INSERT INTO {name} SELECT * FROM {table} WHERE {condition}", params)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 from django.db import connection, transaction
@@ -96,3 +96,45 @@ def test_a_table_dropped_by_a_rollback_causes_no_error() -> None:
             " LEFT JOIN (SELECT 2 AS id) gone ON gone.id = c.id"
         )
     assert count == 0
+
+
+def create_and_fill() -> list[str]:
+    """Create a table and fill it. Return the statements."""
+    with CaptureQueriesContext(connection) as ran:
+        temporary_tables.create_temporary_table("used_again", "customer_id bigint PRIMARY KEY")
+        execution.execute("INSERT INTO used_again VALUES (1)")
+    return [one["sql"].split()[0] for one in ran]
+
+
+def test_a_table_is_created_once_and_emptied_only_after_it_was_filled() -> None:
+    with suppress(TakenBack), transaction.atomic():
+        create_and_fill()
+        raise TakenBack
+
+    assert create_and_fill() == ["CREATE", "TRUNCATE", "INSERT"]
+    assert create_and_fill() == ["TRUNCATE", "INSERT"]
+    temporary_tables.empty_table("used_again")
+    assert create_and_fill() == ["INSERT"]
+    execution.execute("DROP TABLE used_again")
+    assert create_and_fill() == ["CREATE", "TRUNCATE", "INSERT"]
+
+
+@pytest.mark.parametrize("is_nested", [False, True], ids=["transaction", "savepoint"])
+def test_a_table_is_created_and_emptied_again_after_a_rollback(*, is_nested: bool) -> None:
+    create_and_fill()
+    with transaction.atomic() if is_nested else nullcontext():
+        with suppress(TakenBack), transaction.atomic():
+            temporary_tables.empty_table("used_again")
+            raise TakenBack
+        assert create_and_fill() == ["CREATE", "TRUNCATE", "INSERT"]
+    connection.close()
+    assert create_and_fill() == ["CREATE", "TRUNCATE", "INSERT"]
+
+
+def test_a_table_that_another_part_of_a_statement_fills_is_emptied() -> None:
+    create_and_fill()
+    temporary_tables.empty_table("used_again")
+    execution.fetch_all(
+        "WITH w AS (INSERT INTO used_again VALUES (1) RETURNING 1) SELECT 1 FROM w WHERE false"
+    )
+    assert create_and_fill() == ["TRUNCATE", "INSERT"]
