@@ -10,11 +10,13 @@ from core.models.named_lock import NamedLock
 
 def try_acquire(name: str) -> bool:
     """Acquire the lock until the transaction ends. Return False if another transaction has it."""
-    NamedLock.objects.get_or_create(name=name)
-    free = NamedLock.objects.select_for_update(
+    rows = NamedLock.objects.select_for_update(
         skip_locked=connection.features.has_select_for_update_skip_locked
-    )
-    return free.filter(name=name).first() is not None
+    ).filter(name=name)
+    if rows.first() is not None:
+        return True
+    _, is_new = NamedLock.objects.get_or_create(name=name)
+    return is_new and rows.first() is not None
 
 
 def acquire(name: str) -> None:

@@ -1,14 +1,17 @@
 """Ids that are known already, and the customers they lead to."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from core.db.execution import batches
+from django.db.models.expressions import RawSQL
+
+from core.db import dialect, execution
 from customers.models import Identity
 
 from .graph import EMAIL, PHONE, ExternalId
-from .lookup import CUSTOMER_ID
+from .lookup import CUSTOMER_ID, IDENTITY_TABLE
 
 ADDRESSES: Final = {EMAIL: "email", PHONE: "phone"}  # with the customer's column that may hold them too
 
@@ -24,14 +27,16 @@ def find_known_ids(ids: Iterable[ExternalId]) -> dict[ExternalId, KnownId]:
     by_kind: dict[str, list[str]] = defaultdict(list)
     for kind, value in ids:
         by_kind[kind].append(value)
-    return {
-        ExternalId(kind, value): KnownId(key, customer)
-        for kind, values in by_kind.items()
-        for part in batches(values)
-        for key, value, customer in Identity.objects.filter(kind=kind, value__in=part).values_list(
-            "pk", "value", "customer_id"
-        )
-    }
+    if not by_kind:
+        return {}
+    asked = " UNION ALL ".join(
+        f"""SELECT kind, value, id, customer_id FROM {IDENTITY_TABLE}
+            WHERE kind = '{kind}' AND value IN ({dialect.json_texts_sql("%s")})"""
+        for kind in by_kind
+    )
+    # Each list as one parameter: there may be ten thousand ids.
+    found = execution.fetch_all(asked, [json.dumps(sorted(set(values))) for values in by_kind.values()])
+    return {ExternalId(kind, value): KnownId(identity, customer) for kind, value, identity, customer in found}
 
 
 # -- Links without a signature
@@ -39,8 +44,5 @@ def find_known_ids(ids: Iterable[ExternalId]) -> dict[ExternalId, KnownId]:
 
 def find_untrusted(customer_ids: Iterable[str]) -> list[Identity]:
     """Return the identities of customer ids that only browsers have named."""
-    return [
-        one
-        for part in batches([*customer_ids])
-        for one in Identity.objects.filter(kind=CUSTOMER_ID, is_trusted=False, value__in=part)
-    ]
+    listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(sorted(set(customer_ids)))])
+    return list(Identity.objects.filter(kind=CUSTOMER_ID, is_trusted=False, value__in=listed))

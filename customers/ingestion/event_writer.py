@@ -1,11 +1,15 @@
 """Writes events. Part of ``customers.ingestion.writer``."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from core.db import dialect, execution
 from customers.identity import resolver, staged_customers
 from customers.models import RecordKey
 from customers.rows.kinds import EVENTS
+from customers.rows.parsing import Record
 
-from . import stored_records
+from . import record_keys, stored_records
 from .results import Origin, Outcome
 from .staging import (
     IngestCall,
@@ -13,14 +17,17 @@ from .staging import (
     queue_fact_updates,
     reject_incomplete,
     reject_ownerless,
+    stage_rows,
     staged_or_stored,
 )
+
+_APPENDED: Final = ("occurred_at", "name", "product_value", "product_quantity")
 
 
 def write_events(call: IngestCall) -> Outcome:
     records = stored_records.EVENTS
     staged, at = records.staged, call.at
-    kind = RecordKey.Kind.BROWSER_MESSAGE if call.origin is Origin.BROWSER else RecordKey.Kind.MESSAGE
+    kind = _key_kind(call)
     stored_records.gather(records, kind)
     incomplete = reject_incomplete(EVENTS)
     ownerless = reject_ownerless(
@@ -65,9 +72,42 @@ def write_events(call: IngestCall) -> Outcome:
         _delete_replaced_products(staged)
     if listed:
         _insert_products(staged)
-    appended = ("occurred_at", "name", "product_value", "product_quantity")
-    queue_fact_updates(EVENTS, columns, appended, stored_records.joined(records), replaced=outcome.updated)
+    queue_fact_updates(EVENTS, columns, _APPENDED, stored_records.joined(records), replaced=outcome.updated)
     return outcome
+
+
+def write_new_events(call: IngestCall, rows: Sequence[Record]) -> None:
+    """Write events with a ``customer`` and a ``visitor`` after their columns, none of which is stored.
+
+    Raises ConcurrentWrite if another transaction has just stored one of them.
+    """
+    staged = stored_records.EVENTS.staged
+    stage_rows(EVENTS, rows, owner_columns=("customer", "visitor"))
+    record_keys.create_for_new(staged, "message_id", _key_kind(call), "occurred_at", len(rows))
+    columns = {
+        "message_id": "s.message_id",
+        "is_from_browser": call.is_from_browser,
+        "customer_id": "s.customer",
+        "visitor_id": "s.visitor",
+        **{name: f"s.{name}" for name in ("name", "occurred_at", "product_value", "product_quantity")},
+        **{
+            name: f"COALESCE(s.{name}, '')"
+            for name in ("sku_folded", "name_folded", "category_folded", "brand_folded")
+        },
+        **{name: dialect.json_cast_sql(f"s.{name}") for name in ("properties", "properties_comparable")},
+    }
+    execution.execute(
+        f"""INSERT INTO customers_event (id, {", ".join(columns)})
+            SELECT s.id, {", ".join(columns.values())} FROM {staged} s"""
+    )
+    products = 1 + EVENTS.columns.index("products")
+    if any(row[products] is not None for row in rows):
+        _insert_products(staged)
+    queue_fact_updates(EVENTS, columns, _APPENDED, f"FROM {staged} s", replaced=0)
+
+
+def _key_kind(call: IngestCall) -> RecordKey.Kind:
+    return RecordKey.Kind.BROWSER_MESSAGE if call.origin is Origin.BROWSER else RecordKey.Kind.MESSAGE
 
 
 def _delete_replaced_products(staged: str) -> None:

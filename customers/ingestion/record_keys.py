@@ -4,7 +4,8 @@ The only writer of ``RecordKey``. A transaction that writes a stored record hold
 never write the same record at once.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable
 from typing import Final
 
 from core.db import backends, dialect, execution, temporary_tables
@@ -78,16 +79,14 @@ def delete_of_customers(which: str) -> None:
             delete_keys(kind, "SELECT value FROM deleted_ids")
 
 
-def existing_messages(message_ids: Sequence[str]) -> set[tuple[str, bool]]:
-    """Return those of the message ids that events have, each with whether a browser sent it."""
-    kinds = (RecordKey.Kind.MESSAGE, RecordKey.Kind.BROWSER_MESSAGE)
-    return {
-        (value, kind == RecordKey.Kind.BROWSER_MESSAGE)
-        for part in batches(message_ids)
-        for value, kind in RecordKey.objects.filter(kind__in=kinds, value__in=part).values_list(
-            "value", "kind"
-        )
-    }
+def existing_messages(message_ids: Iterable[str], kind: RecordKey.Kind) -> set[str]:
+    """Return those of the message ids that events have."""
+    listed = json.dumps(sorted(set(message_ids)))  # as one parameter: there may be ten thousand of them
+    found = execution.fetch_all(
+        f"SELECT value FROM {_KEYS} WHERE kind = {kind} AND value IN ({dialect.json_texts_sql('%s')})",
+        [listed],
+    )
+    return {value for (value,) in found}
 
 
 def find_orders(order_ids: Iterable[str]) -> dict[str, Order]:

@@ -1,6 +1,6 @@
 """Staging tables: rows of one batch, checked and completed before they are merged into a table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -64,10 +64,11 @@ class IngestCall:
         return "true" if self.origin is Origin.BROWSER else "false"
 
 
-def stage_rows(kind: Kind, rows: Iterable[Record]) -> None:
+def stage_rows(kind: Kind, rows: Iterable[Record], *, owner_columns: Sequence[str] = ()) -> None:
     """Fill the staging table of a kind.
 
-    ``id`` is the primary key that the record gets if it is new, ``record`` that of the stored record.
+    ``id`` is the primary key that the record gets if it is new, ``record`` that of the stored record. Rows end with
+    ``owner_columns``, such as ``customer``, where they are known already.
     """
     types = dict.fromkeys(NUMERIC_COLUMNS, "bigint") | dict.fromkeys(
         DATETIME_COLUMNS, dialect.datetime_type_sql()
@@ -80,7 +81,7 @@ def stage_rows(kind: Kind, rows: Iterable[Record]) -> None:
         f" id bigint {backends.next_key_default_sql(table) if table else ''}",
         joined_on=("customer", "visitor", "record", *kind.key),
     )
-    temporary_tables.load_rows(staged, ("line", *kind.columns), rows)
+    temporary_tables.load_rows(staged, ("line", *kind.columns, *owner_columns), rows)
     if table:
         backends.fill_next_keys(staged, table)
 

@@ -23,7 +23,7 @@ from customers.signals import records_changed
 from . import drafts, event_partitions
 from .combining import batches_without_repeats, named_customer_ids, rejected_repeats
 from .customer_writer import write_customers
-from .event_writer import write_events
+from .event_writer import write_events, write_new_events
 from .line_writer import write_lines
 from .order_writer import write_orders
 from .results import Origin, Outcome
@@ -56,6 +56,21 @@ def ingest(
         return transactions.retry_on_conflict(lambda: _ingest(kind, records, call, notify, batch_size))
 
     return time_limits.AdaptiveBatch(max(len(records), MIN_BATCH_SIZE), MIN_BATCH_SIZE).run(ingest_in_batches)
+
+
+def ingest_new_events(events: Sequence[Record], at: datetime, *, origin: Origin) -> None:
+    """Write events of messages in the caller's transaction. A ``customer`` and a ``visitor`` follow their columns.
+
+    The caller has found that no event with one of their ids is stored and that none is from before an erasure
+    (``tombstones.lock_shared``), and holds the lock of identities. It sends ``records_changed``. Raises
+    ConcurrentWrite if another transaction has just stored an event with one of the ids.
+    """
+    numbered = list(enumerate(events))
+    event_partitions.create_for(numbered, origin, at)
+    write_new_events(
+        IngestCall(at, "", origin, trusts_ids=False), [(line, *record) for line, record in numbered]
+    )
+    merging.follow_merges(f"staged_{EVENTS.name}")
 
 
 def register_order_listener(confirm: Callable[[Sequence[str], datetime], None]) -> None:

@@ -4,18 +4,21 @@ A request is one row, written before the request is answered. A worker processes
 deletes them in the same transaction, so a worker that is killed has processed all of them or none.
 """
 
+import gc
 import json
 import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import Any, Final
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Sum, Window
 from django.db.models.functions import Length
 
 from core.db import locks, time_limits, transactions
@@ -57,13 +60,15 @@ def drain(seconds: float = math.inf) -> int:
     started_at, processed = time.monotonic(), 0
     portion = time_limits.AdaptiveBatch(MESSAGES_BATCH_SIZE, MIN_MESSAGES_BATCH_SIZE)
     INBOX.acknowledge()
-    while Batch.objects.exists():
-        done = portion.run(_drain_batches)
+    is_empty = not Batch.objects.exists()
+    while not is_empty:
+        done = portion.run(lambda limit: transactions.retry_on_conflict(lambda: _drain_batches(limit)))
         if done is None:
             INBOX.request_soon()
             break
-        processed += done
-        if time.monotonic() - started_at > seconds:
+        processed += done.messages
+        is_empty = done.is_empty
+        if not is_empty and time.monotonic() - started_at > seconds:
             INBOX.request()
             break
     if processed:
@@ -103,35 +108,54 @@ def remove_mentions(mentions: Mentions) -> None:
             batch.delete()
 
 
-def _drain_batches(limit: int) -> int | None:
+@dataclass(frozen=True)
+class _Drained:
+    """How many messages were processed, and whether no others were waiting."""
+
+    messages: int
+    is_empty: bool
+
+
+def _drain_batches(limit: int) -> _Drained | None:
     """Process the oldest batches, of at most ``limit`` messages. Return None if another worker holds the lock.
 
-    A single batch may have more.
+    A single batch may have more. Called in a transaction.
     """
-    with transaction.atomic():
-        if not locks.try_acquire(identity_locks.IDENTITY_LOCK):
-            return None
-        batches = _oldest_batches(limit)
+    if not locks.try_acquire(identity_locks.IDENTITY_LOCK):
+        return None
+    batches, are_all = _oldest_batches(limit)
+    with _garbage_collected_later():
         received = [one for batch in batches for one in _messages_of_batch(batch)]
-        _process(received)
-        Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
-        return len(received)
+        if received:
+            _process(received)
+    Batch.objects.filter(pk__in=[batch.pk for batch in batches]).delete()
+    return _Drained(len(received), are_all)
 
 
-def _oldest_batches(limit: int) -> list[Batch]:
-    first = Batch.objects.order_by("pk")[:MAX_BATCHES]
-    counted = Batch.objects.filter(pk__in=list(first.values_list("pk", flat=True))).annotate(
-        messages=Window(Sum("size"), order_by=F("pk").asc()),
-        characters=Window(Sum(Length("body")), order_by=F("pk").asc()),
-    )
+@contextmanager
+def _garbage_collected_later() -> Iterator[None]:
+    """Pause the collector of cycles: it would visit the objects of all messages again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _oldest_batches(limit: int) -> tuple[list[Batch], bool]:
+    """Return the oldest batches within the limits, and whether no others are waiting."""
+    sizes = list(Batch.objects.order_by("pk").values_list("pk", "size", Length("body"))[:MAX_BATCHES])
+    messages = accumulate(size for _, size, _ in sizes)
+    characters = accumulate(length for *_, length in sizes)
     chosen = [
         key
-        for place, (key, messages, characters) in enumerate(
-            counted.order_by("pk").values_list("pk", "messages", "characters")
-        )
-        if place == 0 or (messages <= limit and characters <= MAX_CHARACTERS)
+        for place, ((key, *_), count, length) in enumerate(zip(sizes, messages, characters, strict=True))
+        if place == 0 or (count <= limit and length <= MAX_CHARACTERS)
     ]
-    return list(Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk"))
+    found = Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk")
+    return list(found), len(chosen) == len(sizes) < MAX_BATCHES
 
 
 def _messages_of_batch(batch: Batch) -> Iterator[ReceivedMessage]:

@@ -19,9 +19,8 @@ from customers.identity.unsigned_links import UnsignedAssertion
 from customers.ingestion import drafts, record_keys, writer
 from customers.ingestion.attribute_limit import TOO_MANY_ATTRIBUTES
 from customers.ingestion.results import Origin
-from customers.models import OrderMessage, Source
+from customers.models import OrderMessage, RecordKey, Source
 from customers.rows.cells import InvalidRow
-from customers.rows.kinds import EVENTS
 from customers.rows.settings import ShopSettings, shop_settings
 from customers.signals import records_changed
 
@@ -126,7 +125,12 @@ def _new_messages(
 
     Message ids of browsers are separate from those of servers, because anybody can send with the key of a browser.
     """
-    processed = record_keys.existing_messages([message.message_id for _, message in parsed])
+    processed = {
+        (message_id, is_browser)
+        for is_browser, kind in ((False, RecordKey.Kind.MESSAGE), (True, RecordKey.Kind.BROWSER_MESSAGE))
+        if (sent := [m.message_id for original, m in parsed if original.source.is_browser == is_browser])
+        for message_id in record_keys.existing_messages(sent, kind)
+    }
     known = tombstones.find_erased(
         id for original, message in parsed for id in _tombstone_ids(original.source, message)
     )
@@ -172,16 +176,34 @@ def _write_interpretations(results: Sequence[Interpretation], at: datetime) -> N
     named = {result.message.user_id for result in results if result.message.user_id}
     described = [result for result in results if result.traits or result.consent or result.order]
     resolved = resolution.resolve(
-        [result.identity for result in described], assertions, at, unsigned=unsigned, named=named
+        {
+            result.identity
+            for result in results
+            if result.event or result.traits or result.consent or result.order
+        },
+        assertions,
+        at,
+        unsigned=unsigned,
+        named=named,
     )
     _update_profiles(described, resolved, at)
     _record_orders(described, resolved, at)
     for origin in (Origin.SERVER, Origin.BROWSER):
         by_server = origin is Origin.SERVER
-        events = [result.event for result in results if result.event and result.by_server == by_server]
+        events = [
+            (*result.event, *_owner(result, resolved))
+            for result in results
+            if result.event and result.by_server == by_server
+        ]
         if events:
-            writer.ingest(EVENTS, enumerate(events), at, origin=origin, notify=False)
+            writer.ingest_new_events(events, at, origin=origin)
     notify_on_commit(records_changed)
+
+
+def _owner(result: Interpretation, resolved: Resolution) -> tuple[int, int | None]:
+    """Return the primary keys of the customer, and of the visitor's id if the message names no customer id."""
+    known = resolved.known_ids[result.identity]
+    return known.customer, known.identity if result.identity.kind == ANONYMOUS_ID else None
 
 
 def _update_profiles(results: Sequence[Interpretation], resolved: Resolution, at: datetime) -> None:
