@@ -179,6 +179,20 @@ def test_membership_of_many_customers_in_many_segments_is_read_at_once(
 
 
 @pytest.mark.parametrize(
+    "odd", ['a"b', "a\\b", '\\"', "{a,b}", "NULL", "100 %s", "a,b", "it's", "☕", "a\nb"]
+)
+def test_memberships_of_odd_ids_are_read(odd, caller, shop_at_noon) -> None:
+    with time_machine.travel(NOON, tick=False):
+        shop.import_rows("customers", [odd, "odd@example.org"], header="customer_id,email")
+        refresh_all(NOON)
+
+    told = caller.post("segments/membership/", {"customers": [odd, f"{odd}x"], "segments": ["known"]})
+
+    assert told["results"] == [{"customer_id": odd, "segments": ["known"]}]
+    assert told["unknown_customers"] == [f"{odd}x"]
+
+
+@pytest.mark.parametrize(
     ("asked", "where"),
     [
         ({"customers": []}, ["segments"]),

@@ -12,6 +12,7 @@ from segments.models import Membership, Segment
 from segments.refresh.engine import refresh_all
 from tests.support import shop
 from tests.support.shop import NOON, days
+from tests.support.statement_recorder import record_statements
 
 pytestmark = pytest.mark.django_db
 
@@ -110,6 +111,13 @@ def test_live_segments_need_few_statements(refreshed, django_assert_num_queries)
 
     with django_assert_num_queries(2):
         live.matching_segments(customer, NOON + days(2))
+
+
+def test_the_answers_about_a_customer_are_restricted_to_the_customer(refreshed) -> None:
+    customer = Customer.objects.get(customer_id="c1").pk
+
+    with record_statements() as recorder, recorder.one_customer():
+        assert live.matching_segments(customer, NOON)
 
 
 def test_a_shop_without_segments_has_no_live_segments(db) -> None:
