@@ -28,11 +28,6 @@ def touch_customers(customers: Query, *, recorded: bool) -> None:
     )
 
 
-def are_waiting() -> bool:
-    """Return whether any customer is in the queue."""
-    return bool(execution.fetch_all(f"SELECT 1 FROM {TOUCHED_TABLE} LIMIT 1"))
-
-
 def move_touched(table: str) -> int:
     """Move the touched customers from their queue into a table. Return how many.
 

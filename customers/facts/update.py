@@ -81,6 +81,11 @@ class _Waiting:
     events: bool
     orders: bool
     upcoming: bool
+    touched: bool
+
+    @property
+    def is_update_due(self) -> bool:
+        return self.stale or self.events or self.orders or self.upcoming
 
 
 def _read_waiting(at: datetime) -> _Waiting:
@@ -88,7 +93,8 @@ def _read_waiting(at: datetime) -> _Waiting:
     queues = ", ".join(f"EXISTS (SELECT 1 FROM {queue} LIMIT 1)" for queue in QUEUE_TABLES)
     [(updated_until, *waits)] = execution.fetch_all(
         f"""SELECT (SELECT max(updated_until) FROM {TOTALS_TABLE}), {queues},
-            EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s LIMIT 1)""",
+            EXISTS (SELECT 1 FROM {UPCOMING_TABLE} WHERE due_at <= %s LIMIT 1),
+            EXISTS (SELECT 1 FROM {TOUCHED_TABLE} LIMIT 1)""",
         [dialect.datetime_param(at)],
     )
     instant = None if updated_until is None else dialect.datetime_from_row(updated_until)
@@ -97,8 +103,13 @@ def _read_waiting(at: datetime) -> _Waiting:
 
 def is_update_due(at: datetime) -> bool:
     """Return whether customers wait in a queue, or have a record whose date has come."""
+    return _read_waiting(at).is_update_due
+
+
+def is_refresh_due(at: datetime) -> bool:
+    """Return whether an update is due, or customers whose facts were updated wait for segments to read them."""
     waiting = _read_waiting(at)
-    return waiting.stale or waiting.events or waiting.orders or waiting.upcoming
+    return waiting.is_update_due or waiting.touched
 
 
 def has_records_due(until: datetime) -> bool:

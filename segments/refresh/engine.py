@@ -50,7 +50,7 @@ def refresh_pending(seconds: float) -> bool:
 
 def is_pending() -> bool:
     """Return whether something was recorded, or came due, that no refresh has evaluated yet."""
-    return update.is_update_due(datetime.now(UTC)) or touched_customers.are_waiting()
+    return update.is_refresh_due(datetime.now(UTC))
 
 
 def refresh_segments(

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import connection, connections
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext, connections
 
 from customers.facts import update
 from customers.models import Customer, Touched
@@ -253,6 +254,18 @@ def test_sixteen_segments_take_few_statements(crowd, clock, django_assert_max_nu
 
     with django_assert_max_num_queries(65):
         refresh_all(NOON + days(0.01))
+
+
+def test_a_refresh_with_nothing_new_takes_twelve_statements_at_most(crowd) -> None:
+    segment_store.install_templates()
+    refresh_at(NOON)
+    refresh_at(NOON + timedelta(seconds=1))
+
+    with CaptureQueriesContext(connection) as captured:
+        refresh_all(NOON + timedelta(seconds=2))
+
+    statements = [one["sql"] for one in captured.captured_queries if "SAVEPOINT" not in one["sql"]]
+    assert len(statements) <= 12, "\n".join(statements)
 
 
 # -- Failing, editing, clocks

@@ -7,6 +7,7 @@ from customers.facts import update
 from customers.models import Customer, Facts
 from segments import segment_store
 from segments.models import Membership, Segment, Verification
+from segments.refresh import verification
 from tests.support import shop
 from tests.support.shop import NOON
 
@@ -66,6 +67,17 @@ def test_at_most_twenty_differences_are_listed(buyers: Segment) -> None:
     said = shop.failing("verify_segments").splitlines()
 
     assert said[1] == "  missing: " + ", ".join(f"d{n:02}" for n in range(20)) + " and 5 more"
+
+
+def test_customers_of_all_ranges_are_compared(buyers: Segment, monkeypatch) -> None:
+    monkeypatch.setattr(verification, "RANGE_SIZE", 2)
+    shop.orders(*(f"p{n},d{n},2026-03-01,10" for n in range(5)))
+    shop.command("refresh_segments", *AT)
+    Membership.objects.filter(customer__customer_id__in=["c1", "d4"]).delete()
+
+    said = shop.failing("verify_segments").splitlines()
+
+    assert said == ["buyers: DIFFERENT, 5 members compared", "  missing: c1, d4"]
 
 
 @pytest.mark.usefixtures("buyers")
