@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import connection
+from django.db import connection, connections
 from django.test import override_settings
-from django.test.utils import CaptureQueriesContext, connections
+from django.test.utils import CaptureQueriesContext
 
 from customers.facts import update
 from customers.models import Customer, Touched
