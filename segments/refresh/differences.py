@@ -90,14 +90,14 @@ def empty_differences() -> None:
 
 
 def gather_customers(at: datetime, former_answers: Query | None = None) -> None:
-    """Copy what explains the changes of the customers in ``differences`` to the table ``differing``.
+    """Copy what explains the changes of the customers in ``differences`` to the table ``differing_customers``.
 
     ``latest_at`` is the instant of a customer's latest record up to ``at``. ``former_answers`` are the answers that the
     former statistics would give, if these have changed.
     """
     moment = dialect.datetime_type_sql()
     temporary_tables.create_temporary_table(
-        "differing",
+        "differing_customers",
         "customer_id bigint PRIMARY KEY, public_id text, merged_into_id bigint,"
         f" first_seen_at {moment}, latest_at {moment}, former_bits bigint",
         joined_on=("customer_id", "merged_into_id"),
@@ -114,7 +114,7 @@ def gather_customers(at: datetime, former_answers: Query | None = None) -> None:
         former_bits, joined = "a.bits", "LEFT JOIN former a ON a.customer_id = c.id"
     execution.execute(
         compose(
-            f"""INSERT INTO differing (customer_id, public_id, merged_into_id, first_seen_at, latest_at, former_bits)
+            f"""INSERT INTO differing_customers (customer_id, public_id, merged_into_id, first_seen_at, latest_at, former_bits)
                 {{answers}}
                 SELECT c.id, c.customer_id, c.merged_into_id, f.first_seen_at,
                     CASE WHEN f.newest_at > {{at}} THEN {latest} ELSE f.newest_at END, {former_bits}

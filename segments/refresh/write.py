@@ -108,7 +108,7 @@ def _append_changes(run: Refresh, at: datetime, written: Sequence[WrittenSegment
                 SELECT w.segment_id, d.customer_id, c.public_id,
                     CASE WHEN d.bits & w.bit <> 0 THEN 'entered' ELSE 'left' END, {{at}}, {{cause}}, {{run}}
                 FROM differences d JOIN written w ON d.bits & w.bit <> d.stored & w.bit
-                JOIN differing c ON c.customer_id = d.customer_id
+                JOIN differing_customers c ON c.customer_id = d.customer_id
                 LEFT JOIN candidates t ON t.customer_id = d.customer_id
                 ORDER BY w.segment_id, d.customer_id""",
             at=dialect.datetime_param(at),
@@ -198,7 +198,7 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
     return compose(
         f"""CASE WHEN w.cause <> '' THEN w.cause
             WHEN t.recorded = 2 OR c.merged_into_id IS NOT NULL OR (d.customer_id, w.bit) IN (
-                SELECT v.merged_into_id, x.bit FROM differing v JOIN differences j ON j.customer_id = v.customer_id
+                SELECT v.merged_into_id, x.bit FROM differing_customers v JOIN differences j ON j.customer_id = v.customer_id
                 JOIN written x ON j.stored & x.bit <> 0 WHERE v.merged_into_id IS NOT NULL) THEN 'merge'
             WHEN t.recorded = 1 OR c.first_seen_at > w.since AND c.first_seen_at <= {{at}}
                 OR c.latest_at > w.since THEN 'activity'{inherited}
