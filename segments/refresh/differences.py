@@ -114,7 +114,8 @@ def gather_customers(at: datetime, former_answers: Query | None = None) -> None:
         former_bits, joined = "a.bits", "LEFT JOIN former a ON a.customer_id = c.id"
     execution.execute(
         compose(
-            f"""INSERT INTO differing_customers (customer_id, public_id, merged_into_id, first_seen_at, latest_at, former_bits)
+            f"""INSERT INTO differing_customers (
+                    customer_id, public_id, merged_into_id, first_seen_at, latest_at, former_bits)
                 {{answers}}
                 SELECT c.id, c.customer_id, c.merged_into_id, f.first_seen_at,
                     CASE WHEN f.newest_at > {{at}} THEN {latest} ELSE f.newest_at END, {former_bits}
