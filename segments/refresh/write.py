@@ -199,7 +199,8 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
         f"""CASE WHEN w.cause <> '' THEN w.cause
             WHEN t.recorded = 2 OR c.merged_into_id IS NOT NULL OR (d.customer_id, w.bit) IN (
                 SELECT v.merged_into_id, x.bit FROM differing_customers v
-                JOIN differences j ON j.customer_id = v.customer_id JOIN written x ON j.stored & x.bit <> 0 WHERE v.merged_into_id IS NOT NULL) THEN 'merge'
+                JOIN differences j ON j.customer_id = v.customer_id
+                JOIN written x ON j.stored & x.bit <> 0 WHERE v.merged_into_id IS NOT NULL) THEN 'merge'
             WHEN t.recorded = 1 OR c.first_seen_at > w.since AND c.first_seen_at <= {{at}}
                 OR c.latest_at > w.since THEN 'activity'{inherited}
             WHEN w.statistics_changed = 1 AND c.former_bits & w.bit = d.stored & w.bit THEN 'population'
