@@ -1,1 +1,1 @@
-"""Writing records: ``writer.ingest`` is the only entry."""
+"""Writing records: ``writer`` is the only entry."""
