@@ -223,6 +223,7 @@ def delete_everything() -> None:
             "traits",
             "unsignedlink",
             "ordermessage",
+            "recordkey",
             "eventproduct",
             "event",
             "orderline",
