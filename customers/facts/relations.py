@@ -29,7 +29,7 @@ _INTO_AS_OF: Final = Sql(f"INSERT INTO {AS_OF_TABLE} ({', '.join(definitions.fac
 
 def facts_of_customer(customer: Customer, at: datetime) -> FactColumns | None:
     """Return the facts of one customer at an instant, now or later, including queued records; None without records."""
-    if prepare_relation_for(Sql("SELECT %s", (customer.pk,)), at) == "facts":
+    if prepare_relation_for(Sql("%s", (customer.pk,)), at) == "facts":
         return Facts.objects.filter(customer=customer).first()
     return FactsAsOf.objects.filter(customer=customer).first()
 

@@ -76,7 +76,7 @@ class LiveSegments:
         compute_statistics(self.statistics, context)
         slugs = self._matching_slugs(customer, context)
         if slugs is None:
-            relation = relations.prepare_relation_for(Sql("SELECT %s", (customer,)), at)
+            relation = relations.prepare_relation_for(Sql("%s", (customer,)), at)
             slugs = self._matching_slugs(customer, replace(context, facts=relation))
         return slugs or []
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
+from psycopg.sql import SQL
 
 DUMPS = Path(__file__).parent / "dumps"
 SECRET_KEY = "the key that the dumps of earlier versions are encrypted with"
@@ -46,16 +47,17 @@ def restore(dump: Path, url: str) -> None:
     """Run the statements of a dump in an empty database."""
     text = gzip.decompress(dump.read_bytes()).decode()
     if is_sqlite(url):
-        with sqlite3.connect(urlsplit(url).path) as database:
-            database.executescript(text)
-        database.close()
+        file = sqlite3.connect(urlsplit(url).path)
+        file.executescript(text)
+        file.close()
         return
     # Settings of the server that wrote the dump, which another version may not know.
     statements = "\n".join(line for line in text.splitlines() if not SERVER_SETTINGS.match(line))
     with psycopg.connect(url) as database:
-        database.execute("SET session_replication_role = replica")  # rows come in the order of the tables
+        # Rows come in the order of the tables, so that foreign keys hold at the end only.
+        database.execute("SET session_replication_role = replica")
         database.execute("SET search_path = public")
-        database.execute(statements.encode())
+        database.execute(SQL(statements))
 
 
 def dump(url: str, path: Path, pg_dump: Path | None = None) -> None:
