@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db import connection
 from pglast.parser import ParseError
 from psycopg.sql import Composable
 
+from customers.models import FactsAsOf
 from segments_project.distribution import LAYOUT
 
 from .statement_rules import Rule, Tables, find_violations
@@ -22,6 +23,10 @@ PACKAGES = frozenset({"core", "customers", "segments", "campaigns", "segments_pr
 _PLACEHOLDER = re.compile(r"%(?:\((?P<name>[^)]+)\))?(?P<kind>[sbt%])")
 _COLUMNS_SQL = """SELECT attname FROM pg_attribute
     WHERE attrelid = to_regclass(quote_ident(%s)) AND attnum > 0 AND NOT attisdropped"""
+
+# Facts at another instant are a temporary table today, so that their rows come to the coordinator. Statements must
+# treat it as a distributed table, so that it can become one.
+DISTRIBUTED: Final = {**LAYOUT.distributed, FactsAsOf._meta.db_table: "customer_id"}
 
 Params = Sequence[Any] | Mapping[str, Any] | None
 
@@ -70,7 +75,7 @@ class StatementRecorder:
         if key in self._checked:
             return
         self._checked.add(key)
-        tables = Tables(LAYOUT.distributed, LAYOUT.reference, _columns)
+        tables = Tables(DISTRIBUTED, LAYOUT.reference, _columns)
         try:
             found = find_violations(statement, tables, one_customer=self._is_about_one_customer)
         except ParseError as error:
