@@ -11,7 +11,9 @@ from django.db import connection, transaction
 from customers.identity import lookup
 from customers.models import Event, EventProduct, Order, OrderLine, RecordKey
 from customers.privacy import personal_data
+from customers.tracking import inbox
 from tests.support import shop
+from tests.support.tracking_messages import send, source, track
 
 pytestmark = pytest.mark.django_db
 
@@ -119,6 +121,22 @@ def test_two_writers_of_one_message_id_for_two_customers_write_one_event() -> No
 
         at_once(lambda: send("c1"), lambda: send("c2"))
 
+    assert sorted(Event.objects.values_list("message_id", flat=True)) == [f"m{n}" for n in range(ROUNDS)]
+    assert RecordKey.objects.count() == ROUNDS
+    shop.import_rows("events", ["later", "c1", "", "View", "2026-03-02T10:00:00Z", ""])
+    shop.assert_facts_are_those_of_the_records()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_and_a_row_of_a_file_with_one_id_become_one_event() -> None:
+    _, key = source("server")
+    for number in range(ROUNDS):
+        send(key, track("View", user="c1") | {"messageId": f"m{number}"}, drain=False)
+        row = [f"m{number}", "c2", "", "View", "2026-03-01T10:00:00Z", ""]
+
+        at_once(inbox.drain, partial(shop.import_rows, "events", row, update_facts=False))
+
+    inbox.drain()
     assert sorted(Event.objects.values_list("message_id", flat=True)) == [f"m{n}" for n in range(ROUNDS)]
     assert RecordKey.objects.count() == ROUNDS
     shop.import_rows("events", ["later", "c1", "", "View", "2026-03-02T10:00:00Z", ""])
