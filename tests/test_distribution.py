@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.apps import apps
 from django.core.management import CommandError
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 
 from core.db import distribution
@@ -168,5 +168,5 @@ def test_a_unique_constraint_becomes_an_index_too(on_plain_postgresql: None) -> 
 
     assert done == ["The index notes_code_key of notes is no longer unique."]
     execute("INSERT INTO notes VALUES (1, 'a'), (2, 'a')")
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError), transaction.atomic():
         execute("INSERT INTO notes VALUES (1, 'b')")

@@ -24,7 +24,7 @@ FORECAST_DAYS: Final = 7
 
 @require_permissions(access.VIEW_CAMPAIGN, methods=READ_METHODS)
 def forecast_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
+    campaign = get_object_or_404(Campaign.objects.select_related("segment").prefetch_related("steps"), pk=pk)
     now = datetime.now(UTC)
     context = page_context.campaign_page_context(model_admin, request, campaign, "forecast") | {
         "days": FORECAST_DAYS,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from django.db.models import Count, Exists, Max, OuterRef, QuerySet
@@ -64,7 +65,7 @@ def upcoming_messages(
 
     Only customers who can be reached now are counted, as in ``dry_run``. Raises StatementTimeout.
     """
-    steps = list(campaign.steps.order_by("number"))
+    steps = sorted(campaign.steps.all(), key=attrgetter("number"))
     counts: Counter[tuple[date, int]] = Counter()
     if campaign.state not in (Campaign.State.STOPPED, Campaign.State.DONE):
         counts.update(_count_planned(campaign))
@@ -92,7 +93,8 @@ def dry_run(campaign: Campaign, at: datetime, *, seconds: float | None = None) -
     The audience is the segment's members, or the customers who left in the last 30 days if leaving triggers the
     campaign. Raises StatementTimeout.
     """
-    step = campaign.steps.exclude(channel__in=registry.keys_without_messages()).order_by("number").first()
+    sending = (step for step in campaign.steps.all() if registry.sends_messages(step.channel))
+    step = min(sending, key=attrgetter("number"), default=None)
     counts: Counter[sending_policy.Decision] = Counter()
     sample: dict[int, sending_policy.Decision] = {}
     total = new = 0
@@ -189,13 +191,14 @@ def _journey_pages(campaign: Campaign, until: datetime) -> Iterator[list[_DueJou
         .values_list("pk", "customer_id", "began_at", "next_step", "due_at")
     )
     last = 0
-    while rows := list(journeys.filter(pk__gt=last)[:PAGE_SIZE]):
+    has_more = True
+    while has_more and (rows := list(journeys.filter(pk__gt=last)[:PAGE_SIZE])):
         yield [
             _DueJourney(key, customer, campaign, began_at, next_step, due_at)
             for key, customer, began_at, next_step, due_at in rows
             if due_at is not None
         ]
-        last = rows[-1][0]
+        last, has_more = rows[-1][0], len(rows) == PAGE_SIZE
 
 
 def _count_for_dates(
@@ -262,9 +265,9 @@ def _audience_pages(campaign: Campaign, at: datetime) -> Iterator[list[int]]:
     else:
         candidates = _members_queryset(campaign).order_by("pk").values_list("pk", flat=True)
         key = "pk__gt"
-    last = 0
-    while page := list(candidates.filter(**{key: last})[:PAGE_SIZE]):
-        last = page[-1]
+    last, has_more = 0, True
+    while has_more and (page := list(candidates.filter(**{key: last})[:PAGE_SIZE])):
+        last, has_more = page[-1], len(page) == PAGE_SIZE
         yield _not_members(campaign, page) if campaign.trigger == Campaign.Trigger.LEAVES else page
 
 

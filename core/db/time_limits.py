@@ -113,8 +113,10 @@ def statement_canceller() -> Callable[[], None]:
 @contextmanager
 def _limit(seconds: float) -> Iterator[None]:
     if is_postgresql():
-        [(before,)] = fetch_all("SHOW statement_timeout")
-        execute(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+        [(before, _)] = fetch_all(
+            "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)",
+            [str(max(1, int(seconds * 1000)))],
+        )
         yield
         execute(
             "SELECT set_config('statement_timeout', %s, true)", [before]
