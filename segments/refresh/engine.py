@@ -73,14 +73,24 @@ def refresh_segments(
     """
     keys = None if segments is None else [segment.pk for segment in segments]
     with lease.acquire(wait=wait, queued=queued) as run:
-        update.update_facts(at, not_before=None if at else _latest_refreshed_at(keys))
-        with transaction.atomic():
-            write.lock_members()
-            outcomes = RefreshPass(run, keys, at, full=full).execute()
+        outcomes = _update_facts_and_refresh(run, keys, at, full=full, may_repeat=True)
     if is_pending():
         # Refreshes that were woken meanwhile found the lease taken and ended. Now it is free again.
         notify_on_commit(records_changed)
     return run, outcomes
+
+
+def _update_facts_and_refresh(
+    run: Refresh, keys: Sequence[int] | None, at: datetime | None, *, full: bool, may_repeat: bool
+) -> list[Outcome]:
+    update.update_facts(at, not_before=None if at else _latest_refreshed_at(keys))
+    with transaction.atomic():
+        write.lock_members()
+        refresh_pass = RefreshPass(run, keys, at, full=full)
+        # A segment that was saved after the facts were updated must count what was recorded before it.
+        if not (may_repeat and at is None and refresh_pass.fills and update.is_update_due(datetime.now(UTC))):
+            return refresh_pass.execute()
+    return _update_facts_and_refresh(run, keys, at, full=full, may_repeat=False)
 
 
 def _latest_refreshed_at(keys: Sequence[int] | None) -> datetime | None:
@@ -97,6 +107,14 @@ class RefreshPass:
         self.plan = plan_refresh(keys, at, full=full)
         self.outcomes = [Outcome(segment, error=error) for segment, error in self.plan.invalid]
         self.changed_segments: set[int] = set()
+
+    @property
+    def fills(self) -> bool:
+        """Whether it evaluates a segment that is new or was edited."""
+        return any(
+            one.segment.refresh is None or one.segment.refreshed_version != one.segment.version
+            for one in self.plan.planned
+        )
 
     def execute(self) -> list[Outcome]:
         """Run the steps; return the outcome of each segment."""

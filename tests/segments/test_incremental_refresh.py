@@ -5,16 +5,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from core.db import execution
 from customers.facts import update
 from customers.models import Customer, Touched
 from customers.privacy import personal_data
 from segments import fixed_lists, segment_store
 from segments.models import Change, Membership, Refresh, RefreshResult, Segment
-from segments.refresh import verification
+from segments.refresh import verification, write
 from segments.refresh.engine import refresh_all, refresh_segments
 from segments.refresh.lease import ABANDONED_ERROR, RefreshRunning
 from segments.refresh.write import Outcome
@@ -463,3 +464,34 @@ def test_an_event_changes_the_members_without_a_request(celery_worker) -> None:
 
     eventually(lambda: shop.members("viewers") == ["anonymous:a1"], within=20)
     assert not update.is_update_due(datetime.now(UTC))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_segment_saved_during_a_refresh_counts_what_was_recorded_before_it() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("about PostgreSQL: SQLite has one writer")
+    locked = threading.Event()
+    [(refreshing,)] = execution.fetch_all("SELECT pg_backend_pid()")
+
+    def record_and_save() -> None:
+        with transaction.atomic():
+            write.lock_members()
+            locked.set()
+            eventually(
+                lambda: execution.fetch_all(
+                    "SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted", [refreshing]
+                )
+            )
+            # The refresh has updated the facts and waits. It has not read the segments yet.
+            shop.import_rows("customers", "c1", header="customer_id", update_facts=False)
+            rule = {"event_count": {"at_most": 0}}
+            segment_store.save_segment(Segment(slug="everyone", name="Everyone", rule=rule))
+        connection.close()
+
+    other = threading.Thread(target=record_and_save)
+    other.start()
+    assert locked.wait(20)
+    refresh_all()
+    other.join()
+
+    assert Segment.objects.get(slug="everyone").size == 1
