@@ -96,7 +96,9 @@ def clear_away(django_db_setup: None) -> Iterator[None]:
     # By a connection of its own: under Playwright, Django's refuses to ask.
     with psycopg.connect(_database_url(), autocommit=True) as server:
         littered = server.execute(
-            "SELECT relid::regclass::text FROM pg_stat_user_tables WHERE n_dead_tup > %s", [LITTER]
+            """SELECT relid::regclass::text FROM pg_stat_user_tables
+                WHERE n_dead_tup > %s AND schemaname NOT LIKE 'pg\\_temp%%'""",
+            [LITTER],
         )
         for (table,) in littered.fetchall():
             server.execute(f"VACUUM {table}".encode())
