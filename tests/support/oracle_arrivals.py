@@ -45,8 +45,8 @@ class Arrived:
         self.orders: dict[str, tuple[str, Order]] = {}
         self.lines: dict[str, dict[tuple[str, int], Line]] = defaultdict(dict)
         self.events: dict[str, tuple[Sent, Event]] = {}
-        self.links: dict[str, dict[str, tuple[datetime, str]]] = defaultdict(dict)
-        """For each browser the customers it was linked to, each with the time and id of the earliest event."""
+        self.links: dict[str, dict[str, tuple[datetime, int]]] = defaultdict(dict)
+        """For each browser the customers it was linked to, each with the earliest time and the order of arrival."""
 
     def shop(self, members: Mapping[str, Mapping[str, datetime]]) -> Shop:
         """The shop as it is known now."""
@@ -98,9 +98,7 @@ class Arrived:
             self._met(sent.customer_id, clock)
         if sent.anonymous_id is not None:
             if sent.customer_id is not None:
-                about |= self._link(
-                    sent.anonymous_id, sent.customer_id, (event.occurred_at, event.message_id)
-                )
+                about |= self._link(sent.anonymous_id, sent.customer_id, event.occurred_at)
             elif sent.anonymous_id not in self.links:
                 visitor = Person(clock, anonymous_id=sent.anonymous_id)
                 self.people.setdefault(visitor.key, visitor)
@@ -117,16 +115,18 @@ class Arrived:
         return sent.customer_id or self._owner_of_browser(str(sent.anonymous_id))
 
     def _owner_of_browser(self, browser: str) -> str:
-        """The customer of the earliest link, in whatever order links arrive, or the visitor."""
+        """The customer of the earliest link, or the visitor. Of links with one time, the first that arrived counts."""
         links = self.links.get(browser)
         if not links:
             return Person(_LONG_AGO, anonymous_id=browser).key
         return min(links, key=links.__getitem__)
 
-    def _link(self, browser: str, customer: str, stamp: tuple[datetime, str]) -> set[str]:
+    def _link(self, browser: str, customer: str, at: datetime) -> set[str]:
         """Link a browser to a customer. Give the printed ids that exist, of whose the browser was and is."""
         before = self._owner_of_browser(browser)
-        self.links[browser][customer] = min(stamp, self.links[browser].get(customer, stamp))
+        links = self.links[browser]
+        earliest, number = links.get(customer, (at, len(links)))
+        links[customer] = min(at, earliest), number
         after = self._owner_of_browser(browser)
         if before not in self.people:  # nobody has seen the browser alone
             return {after}
