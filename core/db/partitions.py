@@ -9,10 +9,13 @@ from collections.abc import Collection, Iterable
 from datetime import date
 from typing import Final
 
+import structlog
 from django.db import DatabaseError, transaction
 
 from .backends import is_postgresql
 from .execution import execute, fetch_all
+
+log = structlog.get_logger(__name__)
 
 CHECK_SECONDS: Final = 600.0  # a created partition can be gone again, if its transaction was rolled back
 RETRY_SECONDS: Final = 60.0
@@ -41,15 +44,17 @@ def create_months(table: str, months: Iterable[date]) -> None:
         _next_check[table, month] = now + (CHECK_SECONDS if is_there else RETRY_SECONDS)
 
 
-def move_from_default(table: str, column: str, months: Collection[date]) -> int:
-    """Move rows of the default partition into partitions of their own, for those of the months that have rows there.
+def move_from_default(table: str, column: str, months: Collection[date], condition: str = "true") -> int:
+    """Move rows of the default partition into partitions of their own.
 
-    Each month is a transaction. Return how many months were moved.
+    Months without rows there that meet the condition stay. Each month is a transaction. Return how many months were
+    moved.
     """
     if not is_postgresql():
         return 0
     month = f"CAST(date_trunc('month', {column} AT TIME ZONE 'UTC') AS date)"
-    waiting = [found for (found,) in fetch_all(f"SELECT DISTINCT {month} FROM {default_name(table)}")]
+    rows = fetch_all(f"SELECT DISTINCT {month} FROM {default_name(table)} WHERE {condition}")
+    waiting = [found for (found,) in rows]
     return sum(_create_month(table, found, column) for found in sorted(waiting) if found in months)
 
 
@@ -96,6 +101,7 @@ def _create_month(table: str, month: date, moved_by: str = "") -> bool:
             # CREATE TABLE … PARTITION OF would block all statements on the table.
             execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{since}') TO ('{until}')")
             execute("SELECT set_config('lock_timeout', %s, true)", [before])
-    except DatabaseError:
+    except DatabaseError as error:
+        log.warning("partition_not_created", table=name, error=f"{type(error).__name__}: {error}".strip())
         return False
     return True

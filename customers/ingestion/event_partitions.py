@@ -1,7 +1,8 @@
 """Which months of events get a partition of their own on PostgreSQL (see ``core.db.partitions``).
 
-Anybody can send events of any time with the key of a browser. So their events create partitions only for the months
-around the present, and older or later ones wait for the nightly ``maintain``.
+Each partition costs every query on events a little, and anybody can send events of any time with the key of a browser.
+So such events create partitions only for the months around the present. A month of which only browsers have sent events
+stays in the default partition.
 """
 
 from collections.abc import Iterable
@@ -16,14 +17,15 @@ from customers.rows.parsing import Record
 from .results import Origin
 
 MAX_PAST_MONTHS: Final = 120
+MAX_BROWSERS_PAST_MONTHS: Final = 1
 MAX_FUTURE_MONTHS: Final = 2
 _TABLE: Final = Event._meta.db_table
 _AT: Final = EVENTS.columns.index("occurred_at")
 
 
 def create_for(records: Iterable[tuple[int, Record]], origin: Origin, at: datetime) -> None:
-    """Create the missing partitions for staged events."""
-    past = 1 if origin is Origin.BROWSER else MAX_PAST_MONTHS
+    """Create the missing partitions for records of events."""
+    past = MAX_BROWSERS_PAST_MONTHS if origin is Origin.BROWSER else MAX_PAST_MONTHS
     allowed = months_around(at, past, MAX_FUTURE_MONTHS)
     named = {record[_AT][:7] for _, record in records if record[_AT] is not None}
     partitions.create_months(_TABLE, [month for month in allowed if f"{month:%Y-%m}" in named])
@@ -33,7 +35,9 @@ def maintain(at: datetime) -> None:
     """Create the partitions of the next months, and move events out of the default partition."""
     partitions.forget_checks()
     partitions.create_months(_TABLE, months_around(at, 0, MAX_FUTURE_MONTHS))
-    partitions.move_from_default(_TABLE, "occurred_at", months_around(at, MAX_PAST_MONTHS, MAX_FUTURE_MONTHS))
+    for past, condition in ((MAX_BROWSERS_PAST_MONTHS, "true"), (MAX_PAST_MONTHS, "NOT is_from_browser")):
+        months = months_around(at, past, MAX_FUTURE_MONTHS)
+        partitions.move_from_default(_TABLE, "occurred_at", months, condition)
 
 
 def months_around(at: datetime, past: int, future: int) -> list[date]:

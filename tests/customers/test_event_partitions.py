@@ -73,20 +73,38 @@ def test_times_long_ago_and_far_ahead_get_no_partition() -> None:
     assert events_by_partition() == {"default": ["m1", "m2"]}
 
 
+def ingest_into_default(message_id: str, at: str) -> None:
+    """Ingest an event of a file whose partition was created and rolled back before."""
+    with transaction.atomic():
+        ingest(message_id, at)
+        transaction.set_rollback(True)
+    ingest(message_id, at)
+
+
 def test_the_nightly_task_creates_the_coming_months_and_empties_the_default_partition() -> None:
-    ingest("m1", "2020-02-29T12:00:00Z", Origin.BROWSER)
-    ingest("m2", "2020-03-01T00:00:00Z", Origin.BROWSER)
+    ingest_into_default("m1", "2020-02-29T12:00:00Z")
+    ingest("m2", "2020-02-01T00:00:00Z", Origin.BROWSER)
+    ingest_into_default("m3", "2020-03-01T00:00:00Z")
     before = list(Event.objects.order_by("pk").values())
 
     event_partitions.maintain(NOW)
 
-    assert events_by_partition() == {"2020_02": ["m1"], "2020_03": ["m2"]}
+    assert events_by_partition() == {"2020_02": ["m1", "m2"], "2020_03": ["m3"]}
     assert list(Event.objects.order_by("pk").values()) == before
     assert {"customers_event_2026_03", "customers_event_2026_04", "customers_event_2026_05"} <= (
         partitions.partitions_of("customers_event")
     )
     update.update_facts()
     shop.assert_facts_are_those_of_the_records()
+
+
+def test_browsers_alone_never_create_partitions_of_the_past() -> None:
+    for number, year in enumerate(range(2017, 2026)):
+        ingest(f"m{number}", f"{year}-06-01T00:00:00Z", Origin.BROWSER)
+
+    event_partitions.maintain(NOW)
+
+    assert events_by_partition().keys() == {"default"}
 
 
 def test_an_event_that_is_sent_again_moves_to_the_partition_of_its_new_time() -> None:
@@ -97,7 +115,7 @@ def test_an_event_that_is_sent_again_moves_to_the_partition_of_its_new_time() ->
 
 
 def test_a_month_waits_while_another_transaction_reads_the_default_partition() -> None:
-    ingest("m1", "2019-03-01T00:00:00Z", Origin.BROWSER)
+    ingest_into_default("m1", "2019-03-01T00:00:00Z")
     reader = connection.copy()
     try:
         with reader.cursor() as cursor:
@@ -115,10 +133,7 @@ def test_a_month_waits_while_another_transaction_reads_the_default_partition() -
 
 
 def test_a_partition_that_was_rolled_back_is_created_later() -> None:
-    with transaction.atomic():
-        ingest("m1", "2026-03-01T00:00:00Z")
-        transaction.set_rollback(True)
-    ingest("m2", "2026-03-01T00:00:00Z")
+    ingest_into_default("m2", "2026-03-01T00:00:00Z")
 
     assert events_by_partition() == {"default": ["m2"]}
     partitions.forget_checks()
