@@ -335,7 +335,7 @@ def viewed(p: Words, past: Past) -> set[str]:
 
     def question(customer: Customer) -> bool:
         has_viewed = bool(past.events(asked, customer.events))
-        has_bought = any(fits(p.get("product", {}), order.products) for order in customer.counting)
+        has_bought = any(fits(p.get("product"), order.products) for order in customer.counting)
         return has_viewed and not (p.get("and_not_bought") and has_bought)
 
     return past.those(question)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from . import oracle_consent
+from .oracle_consent import Consent
 from .oracle_shop import Event, Line, Order, Person, Shop
 
 Row = TypeVar("Row", Person, Order, Line, Event)
@@ -45,6 +47,7 @@ class Arrived:
         self.orders: dict[str, tuple[str, Order]] = {}
         self.lines: dict[str, dict[tuple[str, int], Line]] = defaultdict(dict)
         self.events: dict[str, tuple[Sent, Event]] = {}
+        self.consents: dict[str, Consent] = defaultdict(Consent)
         self.links: dict[str, dict[str, tuple[datetime, int]]] = defaultdict(dict)
         """For each browser the customers it was linked to, each with the earliest time and the order of arrival."""
 
@@ -70,6 +73,9 @@ class Arrived:
             attributes = old.attributes | {name: cell for name, cell in person.attributes.items() if cell}
             self.people[key] = replace(laid_over(old, person), attributes=attributes)
             about.add(key)
+        for key, newsletter, subscribed_at, at in oracle_consent.statements(delivery.people, delivery.clock):
+            self.consents[key].state(newsletter, subscribed_at, at)
+            self.people[key] = replace(self.people[key], newsletter=self.consents[key].newsletter)
         for customer_id, order in delivery.orders:
             owner, old_order = self.orders.get(order.order_id, ("", order))
             about |= {owner} - {""}
