@@ -33,7 +33,7 @@ def is_one_of(column: str, values: Iterable[int] | Iterable[str]) -> Sql:
     if not is_postgresql():
         return Sql(f"{column} IN (SELECT value FROM json_each(%s))", (json.dumps(given),))
     # Written here: psycopg writes a list element by element, each by a dumper. The column tells the type.
-    if any(isinstance(value, str) for value in given[:1]):
+    if given and isinstance(given[0], str):
         written = ['"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"' for value in given]
     else:
         written = list(map(str, given))
