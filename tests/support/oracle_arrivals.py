@@ -128,12 +128,14 @@ class Arrived:
         return min(links, key=links.__getitem__)
 
     def _link(self, browser: str, customer: str, at: datetime) -> set[str]:
-        """Link a browser to a customer. Give the printed ids that exist, of whose the browser was and is."""
+        """Link a browser to a customer. Give the printed ids of whose it was and is, if that changes."""
         before = self._owner_of_browser(browser)
         links = self.links[browser]
         earliest, number = links.get(customer, (at, len(links)))
         links[customer] = min(at, earliest), number
         after = self._owner_of_browser(browser)
+        if before == after:  # an earlier link holds
+            return set()
         if before not in self.people:  # nobody has seen the browser alone
             return {after}
         if self.people[before].customer_id is None:
