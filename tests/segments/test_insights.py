@@ -159,14 +159,14 @@ def test_an_overlap_has_both_shares(recent: Segment) -> None:
 
 
 def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(insights, "SAMPLE_SIZE", 100)
+    monkeypatch.setattr(insights, "SAMPLE_SIZE", 500)
     shop.customers(*(f"c{n},{'' if n % 4 else f'c{n}@example.org'}" for n in range(1000)))
     everybody, known = shop.segment("everybody", {"first_seen": {"ever": True}}), shop.segment("known", KNOWN)
     refresh_segments(None)
     everybody.refresh_from_db()
 
     overlaps = insights.find_overlaps(everybody, PATIENCE)
-    assert overlaps.sample_size == pytest.approx(100, rel=0.1)
+    assert overlaps.sample_size == pytest.approx(500, rel=0.1)
     [overlap] = overlaps.overlaps
     assert overlap.other == known
     assert overlap.common == pytest.approx(250, rel=0.2)
