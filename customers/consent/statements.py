@@ -45,6 +45,11 @@ class Statement:
     at: datetime
     address: str = ""
 
+    @property
+    def ends_address(self) -> bool:
+        """Whether it ends the newsletter for the address that it names, unless a browser made it."""
+        return self.state == State.UNSUBSCRIBED and self.method == ConsentMethod.FIRM and bool(self.address)
+
 
 # -- What holds for an address
 
@@ -93,12 +98,9 @@ def store_statements(statements: Iterable[Statement]) -> None:
 def store_trusted_statements(statements: Sequence[Statement], source: str) -> None:
     """Store statements that no browser made. An unsubscription also holds for the address that it names."""
     store_statements(statements)
-    named = [
-        one
-        for one in statements
-        if one.state == State.UNSUBSCRIBED and one.address and one.method == ConsentMethod.FIRM
-    ]
-    for one in named:
+    for one in statements:
+        if not one.ends_address:
+            continue
         restore_erased_addresses([one.address])
         insert_unsubscriptions(
             f"SELECT %s, %s, {dialect.datetime_cast_sql('%s')}, %s",

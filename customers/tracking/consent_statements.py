@@ -14,7 +14,7 @@ from core.values import email_addresses
 from customers.consent import statements, states
 from customers.consent.statements import Statement
 from customers.consent.states import State
-from customers.models import Identity
+from customers.models import Customer, Identity
 from customers.models.consent import ConsentMethod
 
 from . import double_opt_in
@@ -76,6 +76,11 @@ def record_consent(
     keys = sorted({*(key for key, _ in stated), *moved})
     if keys:
         theirs = Identity.objects.filter(pk__in=keys).values_list("customer_id", flat=True)
-        states.update_consent_of_customers({*theirs, *filter(None, moved.values())}, at, source="tracking")
+        # An unsubscription holds for the address that it names, and others may have it.
+        named = {one.address for _, one in stated_consents if one.ends_address}
+        others = Customer.objects.filter(email_folded__in=named).values_list("pk", flat=True) if named else ()
+        states.update_consent_of_customers(
+            {*theirs, *others, *filter(None, moved.values())}, at, source="tracking"
+        )
     addresses = {key: one.email for key, one in stated if one.state == State.PENDING and one.email}
     double_opt_in.request_confirmations({*(key for key, _ in stated), *emails}, addresses, at)

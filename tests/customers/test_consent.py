@@ -221,6 +221,22 @@ def test_an_unsubscription_holds_for_everybody_who_has_the_address(way: str, spe
     assert state_of("late") == "unsubscribed"
 
 
+def test_an_unsubscription_holds_for_the_address_that_it_names_even_if_its_customer_has_another() -> None:
+    _, key = source()
+    send(
+        key,
+        identify("", "a2", at="2026-03-01T00:00:00Z", email="x@example.com"),
+        identify("c2", "", at="2026-03-01T00:00:00Z", email="y@example.com"),
+        identify("", "a4", at="2026-03-01T00:15:00Z", email="x@example.com", newsletter=False),
+        identify("c1", "a2", at="2026-03-01T00:00:00Z"),
+        identify("c2", "a4", at="2026-03-01T00:00:00Z"),
+    )
+    send(key, identify("c1", "a4", at="2026-03-01T00:15:00Z", email="x@example.com"))
+
+    assert Customer.objects.get(customer_id="c2").email == "y@example.com"
+    assert state_of("c1") == "unsubscribed"
+
+
 def test_subscribing_again_counts_only_for_the_customer_who_does() -> None:
     shop.customers("a,x@example.com,subscribed,", "b,x@example.com,subscribed,", header=CONTACTS)
     shop.customers("a,x@example.com,unsubscribed,", header=CONTACTS)
