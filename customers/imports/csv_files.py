@@ -1,7 +1,8 @@
-"""Importing CSV files of records: rows are parsed and written in batches, and invalid rows are rejected."""
+"""Importing files of records: rows are parsed and written in batches, and invalid rows are rejected."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import islice
 from typing import BinaryIO
 
@@ -12,30 +13,24 @@ from core.wakeup import notify_on_commit
 from customers.facts import update
 from customers.ingestion import line_writer, writer
 from customers.ingestion.results import RejectedRow
-from customers.rows.kinds import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS
+from customers.rows.kinds import KINDS, ORDERS
 from customers.rows.settings import ShopSettings
 from customers.signals import records_changed
 
-from .csv_reader import Cells, NumberedRow, read_rows
-from .formats import Format, PlainFormat
-from .import_report import ImportReport, WarningCounts
-from .row_batches import ParsedBatch, parse_batch, read_format_header
-from .shopify import ShopifyCustomers, ShopifyOrders
+from .catalogue import FORMATS, guess_format
+from .conversion import Conversion
+from .csv_reader import Cells, NumberedRow
+from .dialects import Dialect
+from .formats import Format, InvalidFile
+from .import_report import ImportReport, WarningCounts, list_lines
+from .row_batches import ParsedBatch, check_format_header, parse_batch, read_format_header
+from .tables import read_table
 
+__all__ = ["FORMATS", "ImportPreview", "guess_format", "import_file", "preview_file"]
+
+UNDECIDED = "its dates or amounts can be read in two ways; say which way is right"
 ROWS_BATCH_SIZE = 10_000
 _CURRENCY = ORDERS.columns.index("currency")
-
-FORMATS: dict[str, Format] = {
-    one.name: one
-    for one in (
-        PlainFormat(CUSTOMERS, "Customers"),
-        PlainFormat(ORDERS, "Orders"),
-        PlainFormat(ORDER_LINES, "Order lines"),
-        PlainFormat(EVENTS, "Events"),
-        ShopifyCustomers(),
-        ShopifyOrders(),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -58,26 +53,30 @@ def import_file(
     progress: Callable[[ImportReport], None] = lambda _: None,
     source: str = "CSV",
     update_facts: bool = True,
+    dialect: Dialect | None = None,
 ) -> ImportReport:
-    """Import a stream of CSV, in batches of ten thousand rows. Importing it again leads to the same result.
+    """Import a file, in batches of ten thousand rows. Importing it again leads to the same result.
+
+    Without a dialect it is a CSV file in our own format; otherwise its rows are converted to that format.
 
     ``on_rejected`` is called for each rejected row, with its cells; ``progress`` after each batch. At the end the facts
     of the affected customers are updated, unless ``update_facts`` is False: then they stay queued.
     Raises InvalidFile if the header is invalid.
     """
     report = ImportReport()
-    numbered = read_rows(stream)
-    header, report.warnings = read_format_header(format, numbered)
+    numbered = read_table(stream, dialect)
+    header, report.warnings, conversion = _open_table(format, numbered, dialect)
     counts = WarningCounts()
     line_writer.start_line_numbering()
     while batch := list(islice(numbered, ROWS_BATCH_SIZE)):
-        refused = _ingest(parse_batch(format, header, batch, shop), report, counts, source)
-        report.read += len(batch)
+        rows = conversion.apply(batch) if conversion else batch
+        refused = _ingest(parse_batch(format, header, rows, shop), report, counts, source, conversion)
+        report.read += len(rows)
         report.refused += len(refused)
         if refused:
             _report_rejected(refused, batch, on_rejected)
         progress(report)
-    report.warnings += counts.warnings(report, shop)
+    report.warnings += counts.warnings(report, shop) + _total_warnings(conversion)
     if report.created > ROWS_BATCH_SIZE // 10:
         # Without new statistics, the query planner assumes that the tables are still small.
         for table in (
@@ -94,6 +93,24 @@ def import_file(
     return report
 
 
+def _open_table(
+    format: Format, numbered: Iterator[NumberedRow], dialect: Dialect | None
+) -> tuple[list[str], list[str], Conversion | None]:
+    """Return the header in our own format, warnings, and the conversion of the rows. Raises InvalidFile."""
+    if dialect is None:
+        return *read_format_header(format, numbered), None
+    if not dialect.is_decided:
+        raise InvalidFile(UNDECIDED)
+    columns = [str(name) for name in next(numbered)[1]]
+    conversion = Conversion(dialect, format, columns, datetime.now(UTC).year)
+    return conversion.header, check_format_header(format, conversion.header), conversion
+
+
+def _total_warnings(conversion: Conversion | None) -> list[str]:
+    lines = conversion.total_lines if conversion else []
+    return [f"{list_lines(lines)}: totals, which were left out"] if lines else []
+
+
 def _report_rejected(
     refused: Mapping[int, RejectedRow],
     batch: Iterable[NumberedRow],
@@ -105,28 +122,38 @@ def _report_rejected(
             on_rejected(rejected_row if isinstance(cells, str) else replace(rejected_row, cells=tuple(cells)))
 
 
-def preview_file(format: Format, stream: BinaryIO, shop: ShopSettings, limit: int) -> ImportPreview:
+def preview_file(
+    format: Format, stream: BinaryIO, shop: ShopSettings, limit: int, dialect: Dialect | None = None
+) -> ImportPreview:
     """Import the first rows in a transaction that is rolled back, so that the result is that of the import.
 
     Raises InvalidFile.
     """
-    numbered = read_rows(stream)
+    numbered = read_table(stream, dialect)
     report, counts = ImportReport(), WarningCounts()
-    header, report.warnings = read_format_header(format, numbered)
+    header, report.warnings, conversion = _open_table(format, numbered, dialect)
     batch = list(islice(numbered, limit))
+    rows = conversion.apply(batch) if conversion else batch
     with transaction.atomic():
         line_writer.start_line_numbering()
-        rejected_rows = _ingest(parse_batch(format, header, batch, shop), report, counts, "preview")
+        rejected_rows = _ingest(
+            parse_batch(format, header, rows, shop), report, counts, "preview", conversion
+        )
         transaction.set_rollback(True)
-    shown = [(line, cells) for line, cells in batch if not isinstance(cells, str)]
+    shown = [(line, cells) for line, cells in rows if not isinstance(cells, str)]
     refused = [rejected_rows[line] for line in sorted(rejected_rows)]
-    return ImportPreview(header, shown, refused, len(batch), report.warnings + counts.warnings(report, shop))
+    warnings = report.warnings + counts.warnings(report, shop) + _total_warnings(conversion)
+    return ImportPreview(header, shown, refused, len(rows), warnings)
 
 
 def _ingest(
-    batch: ParsedBatch, report: ImportReport, counts: WarningCounts, source: str
+    batch: ParsedBatch,
+    report: ImportReport,
+    counts: WarningCounts,
+    source: str,
+    conversion: Conversion | None,
 ) -> dict[int, RejectedRow]:
-    """Ingest a batch, add it to the report, and return the rejected rows by line."""
+    """Ingest a batch, add it to the report, and return the rejected rows by line, in the words of the file."""
     refused = batch.refused
     orders = batch.records.get(ORDERS.name, ())
     counts.currencies.update(record[_CURRENCY] for _, record in orders if record[_CURRENCY])
@@ -141,17 +168,12 @@ def _ingest(
         report.over_attribute_limit += outcome.over_attribute_limit
         for rejected_row in outcome.rejected:
             refused.setdefault(rejected_row.line, rejected_row)
+    if conversion:
+        batch.skipped_values = {
+            line: [conversion.in_their_words(reason) for reason in reasons]
+            for line, reasons in batch.skipped_values.items()
+        }
+        refused = {line: conversion.rejected_in_their_words(row) for line, row in refused.items()}
     counts.skipped_values.add(batch)
     report.skipped += len(skipped)
     return refused
-
-
-def guess_format(header: Sequence[str]) -> Format | None:
-    """Return the format that has all required columns and knows most of the others; exact names count more."""
-    fitting = [one for one in FORMATS.values() if not one.missing_columns(one.canonical_header(header))]
-
-    def known(one: Format) -> tuple[int, int]:
-        columns = set(one.columns)
-        return len(columns & set(header)), len(columns & set(one.canonical_header(header)))
-
-    return max(fitting, key=known, default=None)

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from core.values.text_cleaning import to_nfc
 
+from .encodings import Lines
 from .formats import InvalidFile
 
 MAX_LINES_PER_ROW = 200
@@ -36,13 +37,15 @@ def header_cells(first: NumberedRow | None, hint: str) -> list[str]:
     return [to_nfc(cell.strip()) for cell in cells]
 
 
-def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+def read_rows(
+    stream: Lines, *, separator: str = ",", encoding: str = "utf-8", first_line: int = 1
+) -> Iterator[NumberedRow]:
     """Return the number of each row's first line, and its cells or the reason why it is invalid.
 
     The first row is the header. Empty rows are skipped, and so are empty cells after the last named column. A quote
     that is never closed invalidates only its own line: the lines after it are read again.
     """
-    lines = _read_lines(stream)
+    lines = _read_lines(stream, encoding, first_line)
     held: deque[tuple[int, str, str | None]] = deque()  # lines to read again
     width = 0
     ended = False
@@ -60,7 +63,7 @@ def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
                 yield line[1]
 
         try:
-            for cells in csv.reader(feed(), strict=True):
+            for cells in csv.reader(feed(), delimiter=separator, strict=True):
                 number, _, reason = row[0]
                 if len(row) > 1:
                     reason = next((line[2] for line in row if line[2]), None)
@@ -98,9 +101,10 @@ def _csv_error_reason(error: csv.Error) -> str:
     return STRAY_QUOTE
 
 
-def _read_lines(stream: BinaryIO) -> Iterator[tuple[int, str, str | None]]:
+def _read_lines(stream: Lines, encoding: str, first_line: int) -> Iterator[tuple[int, str, str | None]]:
     """Return the number of each line, its text, and the reason if it is invalid."""
     number = 0
+    hint = "is not UTF-8; save the file as “CSV UTF-8”" if encoding == "utf-8" else f"is not {encoding}"
     while raw := stream.readline(MAX_LINE_BYTES):
         number += 1
         if number == 1:
@@ -114,7 +118,9 @@ def _read_lines(stream: BinaryIO) -> Iterator[tuple[int, str, str | None]]:
                 pass
             yield number, "", f"the line is longer than {MAX_LINE_BYTES} bytes"
             continue
+        if number < first_line:
+            continue
         try:
-            yield number, raw.decode(), None
+            yield number, raw.decode(encoding), None
         except UnicodeDecodeError:
-            yield number, raw.decode(errors="replace"), "is not UTF-8; save the file as “CSV UTF-8”"
+            yield number, raw.decode(encoding, errors="replace"), hint

@@ -7,6 +7,9 @@ from core.values.text_cleaning import clean_text
 from customers.rows.cells import is_valid_attribute_name
 from customers.rows.kinds import CUSTOMERS, EVENTS, Kind
 
+from .dialects import ATTRIBUTE
+from .fields import Content
+
 Row = Mapping[str, str]
 KindRow = tuple[Kind, Row]
 """The cells of one record. A row of a file may hold several records."""
@@ -14,9 +17,6 @@ KindRow = tuple[Kind, Row]
 REFUSED_LINE, REFUSED_REASON = "refused_line", "refused_reason"
 REJECTION_COLUMNS = frozenset({REFUSED_LINE, REFUSED_REASON})
 """The columns that a file of rejected rows adds. They are ignored, so the corrected file can be imported."""
-
-ATTRIBUTE = "attribute"
-
 
 _SEPARATORS = str.maketrans("", "", " _-\t")
 
@@ -36,11 +36,19 @@ class Format(ABC):
     name: str
     label: str
     columns: Sequence[str]
+    is_mapped = False
+    """Whether its columns are our names for fields, which no file has without a mapping."""
+    contents: Mapping[str, Content] = {}
+    """What the values of columns are, where they may be written in the notation of another country."""
 
     def canonical_header(self, header: Sequence[str]) -> list[str]:
         """Return the header with known columns in their exact form. Case, spaces, ``_`` and ``-`` do not matter."""
         known = {column_key(column): column for column in (*self.columns, *REJECTION_COLUMNS)}
         return [known.get(column_key(name), name) for name in header]
+
+    def count_known(self, header: Sequence[str]) -> int:
+        """Return how many columns of a header are columns of this format."""
+        return len(set(self.columns) & set(self.canonical_header(header)))
 
     @abstractmethod
     def missing_columns(self, header: Sequence[str]) -> list[str]:

@@ -58,10 +58,10 @@ class WarningCounts:
             texts.append(f"{report.skipped} {reason}")
         if kept := report.kept_unsubscribed:
             texts.append(
-                f"kept unsubscribed: {len(kept)} (the customer unsubscribed later): {_list_lines(kept)}"
+                f"kept unsubscribed: {len(kept)} (the customer unsubscribed later): {list_lines(kept)}"
             )
         if over_limit := report.over_attribute_limit:
-            texts.append(f"{TOO_MANY_ATTRIBUTES} ({len(over_limit)}): {_list_lines(over_limit)}")
+            texts.append(f"{TOO_MANY_ATTRIBUTES} ({len(over_limit)}): {list_lines(over_limit)}")
         return texts
 
 
@@ -85,7 +85,8 @@ class _SkippedValues:
         return [*self.listed, f"{more:,} more invalid values were left out"] if more else self.listed
 
 
-def _list_lines(numbers: Sequence[int]) -> str:
+def list_lines(numbers: Sequence[int]) -> str:
+    """Return the first of some line numbers, and how many more there are."""
     shown = ", ".join(map(str, numbers[:MAX_LINES_LISTED]))
     more = f" and {len(numbers) - MAX_LINES_LISTED} more" if len(numbers) > MAX_LINES_LISTED else ""
     return f"line{'s' if len(numbers) > 1 else ''} {shown}{more}"

@@ -62,17 +62,21 @@ def parse_batch(
 
 
 def read_format_header(format: Format, numbered: Iterator[NumberedRow]) -> tuple[list[str], list[str]]:
+    """Return the header of a file in our own format, and warnings. Raises InvalidFile."""
     names = f"its first line names the columns: {','.join(format.columns)}"
     header = format.canonical_header(header_cells(next(numbered, None), names))
+    return header, check_format_header(format, header)
+
+
+def check_format_header(format: Format, header: Sequence[str]) -> list[str]:
+    """Return warnings about a header. Raises InvalidFile if a format needs other columns."""
     if missing := format.missing_columns(header):
         found = ", ".join(header)[:200]
         raise InvalidFile(
             f"missing column {', '.join(missing)} in the header (found: {found}){_separator_hint(header)}"
         )
     _check_column_names(header)
-    return header, format.check_columns(
-        [column for column in header if column and column not in REJECTION_COLUMNS]
-    )
+    return format.check_columns([column for column in header if column and column not in REJECTION_COLUMNS])
 
 
 def _separator_hint(header: Sequence[str]) -> str:

@@ -5,21 +5,23 @@ customers by e-mail address, not by id: an existing customer with the address is
 with the address as id. Columns as of 2026: help.shopify.com, "Exporting customers" and "Exporting orders".
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-from django.db.models.expressions import RawSQL
-
-from core.db import dialect
-from core.values import email_addresses, phone_numbers, sortable_values
-from customers.models import Customer
-from customers.models.customer import ANONYMOUS_PREFIX
 from customers.rows.cells import is_rounded_id, is_valid_attribute_name
 from customers.rows.kinds import CUSTOMERS, ORDER_LINES, ORDERS
 
-from .formats import ATTRIBUTE, Format, KindRow, Row, column_key
+from .customer_lookup import (
+    ExistingCustomer,
+    existing_customers,
+    matching_customer,
+    normalized_email,
+    normalized_phone,
+)
+from .dialects import ATTRIBUTE
+from .fields import Content
+from .formats import Format, KindRow, Row, column_key
+from .mapped_formats import tag_list
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) (?:([+-]\d\d):?(\d\d)|UTC)")
 _PAID = frozenset({"paid", "partially_refunded", ""})
@@ -29,14 +31,6 @@ _STATUSES: Mapping[str, str] = {
     "expired": "cancelled",
     **dict.fromkeys(("pending", "authorized", "partially_paid", "unpaid"), "pending"),
 }
-
-
-@dataclass(frozen=True)
-class _ExistingCustomer:
-    """A customer who was found by e-mail address, phone number or id."""
-
-    customer_id: str
-    is_subscribed: bool
 
 
 class ShopifyCustomers(Format):
@@ -100,8 +94,8 @@ class ShopifyCustomers(Format):
         fields = [
             {name: _first_value(row, columns) for name, columns in self._fields.items()} for row in rows
         ]
-        known = _existing_customers("email", (_normalized_email(row["email"]) for row in fields))
-        by_id = _existing_customers("customer_id", (row["customer_id"] for row in fields))
+        known = existing_customers("email", (normalized_email(row["email"]) for row in fields))
+        by_id = existing_customers("customer_id", (row["customer_id"] for row in fields))
         return [
             ((CUSTOMERS, self._customer(row, of_row, known, by_id)),)
             for row, of_row in zip(rows, fields, strict=True)
@@ -111,23 +105,20 @@ class ShopifyCustomers(Format):
         self,
         row: Row,
         fields: dict[str, str],
-        known: Mapping[str, _ExistingCustomer],
-        by_id: Mapping[str, _ExistingCustomer],
+        known: Mapping[str, ExistingCustomer],
+        by_id: Mapping[str, ExistingCustomer],
     ) -> Row:
-        address = _normalized_email(fields["email"])
-        there = by_id.get(fields["customer_id"])
-        namesake = known.get(address)
-        if there is None and namesake and (not fields["customer_id"] or namesake.customer_id == address):
-            there = namesake
+        address = normalized_email(fields["email"])
+        there = matching_customer(fields["customer_id"], address, by_id, known)
         if there:
             fields["customer_id"] = there.customer_id
-        fields["customer_id"] = fields["customer_id"] or address or _normalized_phone(fields)
+        fields["customer_id"] = fields["customer_id"] or address or normalized_phone(fields)
         # Customers who were never asked also have “no”, so it only ends a subscription.
         wants = fields["newsletter"].lower() == "yes"
         ended = "unsubscribed" if there and there.is_subscribed else ""
         fields["newsletter"] = "subscribed" if wants else ended
         attributes = {name: _first_value(row, columns) for name, columns in self._attributes.items()}
-        attributes["tags"] = _tag_list(attributes["tags"])
+        attributes["tags"] = tag_list(attributes["tags"])
         own = {
             name: _strip_apostrophe(value)
             for name, value in row.items()
@@ -172,6 +163,13 @@ class ShopifyOrders(Format):
     # Only an order's first row has these values.
     _of_the_order = ("Financial Status", "Subtotal", "Total", "Currency")
     columns = (*_order, *_line, *_others)
+    contents = {
+        "Created at": Content.MOMENT,
+        **dict.fromkeys(
+            ("Total", "Discount Amount", "Refunded Amount", "Lineitem quantity", "Lineitem price"),
+            Content.AMOUNT,
+        ),
+    }
 
     def missing_columns(self, header: Sequence[str]) -> list[str]:
         needed = ("Name", "Email", "Financial Status", "Total", "Created at", "Lineitem name")
@@ -184,20 +182,20 @@ class ShopifyOrders(Format):
 
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
         """Return orders, their lines, and their customers if the address is new."""
-        known = _existing_customers("email", (_normalized_email(row.get("Email", "")) for row in rows))
-        nameless = [row for row in rows if not _normalized_email(row.get("Email", ""))]
+        known = existing_customers("email", (normalized_email(row.get("Email", "")) for row in rows))
+        nameless = [row for row in rows if not normalized_email(row.get("Email", ""))]
         # Older customers may have the number as it was written, not in the normalized form.
-        known |= _existing_customers("phone", (_raw_phone(row) for row in nameless))
-        known |= _existing_customers("phone", map(_order_phone, nameless))
+        known |= existing_customers("phone", (_raw_phone(row) for row in nameless))
+        known |= existing_customers("phone", map(_order_phone, nameless))
         return [list(self._parts(row, known)) for row in rows]
 
-    def _parts(self, row: Row, known: dict[str, _ExistingCustomer]) -> Iterable[KindRow]:
+    def _parts(self, row: Row, known: dict[str, ExistingCustomer]) -> Iterable[KindRow]:
         if any(row.get(name) for name in self._of_the_order):
-            address, phone = _normalized_email(row.get("Email", "")), _order_phone(row)
+            address, phone = normalized_email(row.get("Email", "")), _order_phone(row)
             key = address or (written if (written := _raw_phone(row)) in known else phone)
             if key and key not in known:
                 yield CUSTOMERS, self._guest(row, key)
-                known[key] = _ExistingCustomer(key, False)
+                known[key] = ExistingCustomer(key, False)
             order = {name: row.get(column, "") for column, name in self._order.items()}
             order["customer_id"] = known[key].customer_id if key else ""
             order["placed_at"] = _iso_time(order["placed_at"])
@@ -226,38 +224,8 @@ class ShopifyOrders(Format):
         }
 
 
-def _existing_customers(column: str, values: Iterable[str]) -> dict[str, _ExistingCustomer]:
-    """Return the customers with these values, by value; of several customers, the oldest."""
-    wanted = sorted({value for value in values if value})
-    if not wanted:
-        return {}
-    listed = RawSQL(dialect.json_texts_sql("%s"), [json.dumps(wanted)])
-    # An order cannot name a visitor, who has no id of the shop.
-    found = Customer.objects.existing().filter(**{f"{column}__in": listed})
-    rows = found.exclude(customer_id__startswith=ANONYMOUS_PREFIX).order_by("-pk")
-    return {
-        value: _ExistingCustomer(customer_id, newsletter == Customer.Newsletter.SUBSCRIBED)
-        for value, customer_id, newsletter in rows.values_list(column, "customer_id", "newsletter")
-    }
-
-
-def _normalized_email(value: str) -> str:
-    """Return a normalized address, or an empty text if it is invalid, such as N/A."""
-    try:
-        return email_addresses.normalize_email(value)
-    except email_addresses.InvalidEmail:
-        return ""
-
-
 def _first_value(row: Row, columns: Iterable[str]) -> str:
     return next((value for column in columns if (value := _strip_apostrophe(row.get(column, "")))), "")
-
-
-def _tag_list(cell: str) -> str:
-    """Return tags, which Shopify separates with commas, as a list."""
-    tags = [tag for tag in cell.split(",") if len(tag) <= sortable_values.MAX_ELEMENT_LENGTH]
-    elements = sortable_values.parse_list(tags[: sortable_values.MAX_LIST_ELEMENTS]) or []
-    return sortable_values.list_as_json(elements) if elements else ""
 
 
 def _strip_apostrophe(value: str) -> str:
@@ -270,15 +238,7 @@ def _raw_phone(row: Row) -> str:
 
 
 def _order_phone(row: Row) -> str:
-    return _normalized_phone({"phone": _raw_phone(row), "country": row.get("Billing Country", "")})
-
-
-def _normalized_phone(fields: Row) -> str:
-    """Return a normalized number, or an empty text if it is invalid, such as N/A."""
-    try:
-        return phone_numbers.normalize_phone(fields["phone"], fields["country"])
-    except ValueError:
-        return ""
+    return normalized_phone({"phone": _raw_phone(row), "country": row.get("Billing Country", "")})
 
 
 def _iso_time(time: str) -> str:

@@ -1,0 +1,166 @@
+"""Conversion of rows in any dialect to rows in our own format, whose parsing and writing stay as they are."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from customers.ingestion.results import RejectedRow
+
+from .csv_reader import Cells, NumberedRow
+from .dialects import ATTRIBUTE, SKIP, Dialect
+from .fields import Content, field_of
+from .formats import REJECTION_COLUMNS, Format, column_key
+from .notations import (
+    ExactCell,
+    is_total_word,
+    normalize_amount,
+    normalize_birth_date,
+    normalize_consent,
+    normalize_moment,
+    normalize_status,
+    round_exact,
+    unwrap_text,
+)
+
+Convert = Callable[[str], str]
+
+_GROUPED_NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:[. ]\d{3})+),\d+", re.ASCII)
+_LEFT_OUT = frozenset(map(column_key, REJECTION_COLUMNS))
+# What parsing calls fields that have another name in the format.
+_PARSED_AS = {"product_name": "name", "line_total": "unit_price", "confirmed_at": "subscribed_at"}
+
+
+class Conversion:
+    """The conversion of one file's rows. ``header`` names the fields that its columns become.
+
+    ``year`` is the present one: nobody is born later.
+    """
+
+    def __init__(self, dialect: Dialect, format: Format, columns: Sequence[str], year: int) -> None:
+        self.width = len(columns)
+        self.total_lines: list[int] = []
+        targets = _targets(dialect, format, columns)
+        places: dict[str, list[int]] = {}
+        for place, target in enumerate(targets):
+            if target:
+                places.setdefault(target, []).append(place)
+        self.header = list(places)
+        self._places = list(places.values())
+        self._converters = [
+            [_converter(dialect, format, columns[place], target, year) for place in of_target]
+            for target, of_target in places.items()
+        ]
+        self._columns_of = {
+            _PARSED_AS.get(target, target): columns[of_target[0]] for target, of_target in places.items()
+        }
+
+    def apply(self, batch: Sequence[NumberedRow]) -> list[NumberedRow]:
+        """Return the converted rows. Rows of totals are left out."""
+        converted: list[NumberedRow] = []
+        for line, cells in batch:
+            if isinstance(cells, str):
+                converted.append((line, cells))
+            elif len(cells) != self.width:
+                reason = (
+                    f"has {len(cells)} cells where the header has {self.width}; look for a stray or missing"
+                )
+                converted.append((line, f"{reason} separator or quote"))
+            elif _is_row_of_totals(cells):
+                self.total_lines.append(line)
+            else:
+                converted.append((line, self._row(cells)))
+        return converted
+
+    def _row(self, cells: Cells) -> Cells:
+        row = []
+        for places, converters in zip(self._places, self._converters, strict=True):
+            if len(places) == 1:
+                value = cells[places[0]].strip() if type(cells[places[0]]) is str else cells[places[0]]
+                row.append(converters[0](value) if value else value)
+            else:
+                # Of several columns with the same meaning, the first one that has a value counts.
+                filled = next(
+                    (
+                        (cells[at], convert)
+                        for at, convert in zip(places, converters, strict=True)
+                        if cells[at].strip()
+                    ),
+                    None,
+                )
+                row.append(
+                    filled[1](filled[0].strip() if type(filled[0]) is str else filled[0]) if filled else ""
+                )
+        return row
+
+    def in_their_words(self, reason: str) -> str:
+        """Return the reason of a rejection with the name that the file gives the column."""
+        field, colon, rest = reason.partition(":")
+        column = self._columns_of.get(field, field) if colon else field
+        return reason if column == field else f"{column}:{rest}"
+
+    def rejected_in_their_words(self, rejected: RejectedRow) -> RejectedRow:
+        return RejectedRow(rejected.line, self.in_their_words(rejected.reason), rejected.cells)
+
+
+def _targets(dialect: Dialect, format: Format, columns: Sequence[str]) -> list[str]:
+    """Return the name that each column gets, or an empty text if it is left out."""
+    canonical = format.canonical_header(columns)
+
+    def target(column: str, own: str) -> str:
+        field = dialect.mapping.get(column, own)
+        if not column or column_key(column) in _LEFT_OUT:
+            return SKIP
+        return own if field == ATTRIBUTE else field
+
+    return [target(column, own) for column, own in zip(columns, canonical, strict=True)]
+
+
+def _converter(dialect: Dialect, format: Format, column: str, target: str, year: int) -> Convert:
+    """Return the conversion of a column's values, by what its field contains."""
+    order = dialect.date_orders.get(column, "")
+    match content_of(format, target):
+        case Content.AMOUNT:
+            return partial(_amount, mark=dialect.decimal_mark)
+        case Content.MOMENT:
+            return lambda value: normalize_moment(value, order)
+        case Content.BIRTH_DATE:
+            return lambda value: normalize_birth_date(value, order, year)
+        case Content.CONSENT:
+            return normalize_consent
+        case Content.STATUS:
+            return normalize_status
+        case Content.ID | Content.PHONE:
+            return unwrap_text
+        case Content.TEXT | Content.EMAIL:
+            return _same
+    return partial(_attribute, mark=dialect.decimal_mark, order=order)
+
+
+def content_of(format: Format, target: str) -> Content | None:
+    """Return what the values of a field are; None for attributes, which may be anything."""
+    if field := field_of(format.name, target):
+        return field.content
+    return format.contents.get(target)
+
+
+def _same(value: str) -> str:
+    return value
+
+
+def _amount(value: str, mark: str) -> str:
+    return round_exact(value) if type(value) is ExactCell else normalize_amount(value, mark)
+
+
+def _attribute(value: str, mark: str, order: str) -> str:
+    if type(value) is ExactCell:
+        return value
+    if order:
+        return normalize_moment(value, order)
+    return normalize_amount(value, mark) if mark == "," and _GROUPED_NUMBER.fullmatch(value) else value
+
+
+def _is_row_of_totals(cells: Cells) -> bool:
+    """Return whether a row holds the totals under a table: their label, and hardly anything but numbers."""
+    if not any(map(is_total_word, (cell for cell in cells[:4] if 2 < len(cell) < 20))):
+        return False
+    return sum(map(bool, cells)) <= max(2, len(cells) // 2)

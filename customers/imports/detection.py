@@ -1,0 +1,466 @@
+"""Detection of a file's dialect and format, by all of its rows in one pass with bounded memory."""
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import BinaryIO, Final
+
+from customers.rows.cells import CONSENT_WORDS
+
+from . import workbooks
+from .catalogue import FORMATS, guess_format
+from .csv_reader import NumberedRow
+from .dialects import ASK, ATTRIBUTE, SEPARATORS, SKIP, Dialect
+from .encodings import detect_encoding, open_lines
+from .fields import FIELDS, Content, field_of, guess_fields, known_names
+from .formats import REJECTION_COLUMNS, Format, InvalidFile, column_key
+from .notations import (
+    ExactCell,
+    date_order_of,
+    decimal_mark_of,
+    is_consent_word,
+    is_plain_number,
+    normalize_moment,
+)
+from .platforms import known_platform
+from .tables import read_table
+
+MAX_BYTES: Final = 1 << 26
+"""How much of a file is looked at, about a million rows. What comes later is checked while it is imported."""
+
+BATCH_ROWS: Final = 5_000
+SAMPLE_ROWS: Final = 500
+HEADER_ROWS: Final = 40
+SAMPLE_BYTES: Final = 1 << 18
+DECIDED: Final = 5_000
+SHARE: Final = 0.8
+
+
+@dataclass(frozen=True)
+class KeptMapping:
+    """What staff chose for an earlier file with the same header."""
+
+    kind: str
+    mapping: Mapping[str, str]
+    date_orders: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What a file is. Without a dialect it is in our own format; without a format staff must choose one."""
+
+    kind: str
+    dialect: Dialect | None
+    platform: str = ""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """An ambiguous date of each column that has only ambiguous ones."""
+
+
+def detect(
+    stream: BinaryIO,
+    *,
+    kind: str = "",
+    given: Mapping[str, object] | None = None,
+    kept: Mapping[str, KeptMapping] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Detected:
+    """Return what a file is. ``given`` are parts of the dialect that staff have chosen.
+
+    Raises InvalidFile if there are no rows, or if the file is an export that cannot be imported.
+    """
+    given = dict(given or {})
+    dialect = _table_dialect(stream, given, max_bytes)
+    stream.seek(0)
+    numbered = read_table(stream, dialect)
+    columns = [str(name) for name in next(numbered)[1]]
+    profile = _Profile(columns)
+    profile.add_rows(stream, numbered, max_bytes)
+    stream.seek(0)
+    return _interpret(dialect, columns, profile, kind, given, dict(kept or {}))
+
+
+def header_key(columns: Sequence[str]) -> str:
+    """Return what a header is recognized by. The columns of a file of rejected rows do not count."""
+    keys = [column_key(name) for name in columns if name not in REJECTION_COLUMNS]
+    return hashlib.sha256("\x1f".join(keys).encode()).hexdigest()
+
+
+# -- The table
+
+
+def _table_dialect(stream: BinaryIO, given: Mapping[str, object], max_bytes: int) -> Dialect:
+    """Return the encoding, the separator and the header row, or the sheet and the header row."""
+    if workbooks.is_workbook(stream):
+        sheet = str(given.get("sheet", ""))
+        rows: list[NumberedRow] = [*islice(workbooks.read_sheet(stream, sheet), SAMPLE_ROWS)]
+        return Dialect(sheet=sheet, header_row=_header_row(rows, given))
+    encoding = str(given.get("encoding") or detect_encoding(stream, max_bytes))
+    stream.seek(0)
+    sample = _sample_lines(stream, encoding)
+    if not any(map(str.strip, sample)):
+        raise InvalidFile("the file is empty; its first line names the columns")
+    separator = str(given.get("separator") or _separator(sample))
+    rows = [*_sample_rows(sample, separator)]
+    return Dialect(encoding=encoding, separator=separator, header_row=_header_row(rows, given))
+
+
+def _header_row(rows: Sequence[NumberedRow], given: Mapping[str, object]) -> int:
+    chosen = given.get("header_row")
+    readable = [(line, cells) for line, cells in rows if not isinstance(cells, str)]
+    return _find_header(readable) if chosen is None else int(str(chosen))
+
+
+def _sample_lines(stream: BinaryIO, encoding: str) -> list[str]:
+    lines, read_as = open_lines(stream, encoding)
+    sample: list[str] = []
+    size = 0
+    while size < SAMPLE_BYTES and (raw := lines.readline(SAMPLE_BYTES)):
+        if not sample:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        size += len(raw)
+        sample.append(raw.decode(read_as, errors="replace"))
+    return sample
+
+
+def _sample_rows(sample: Sequence[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Return the first rows with the numbers of their first lines."""
+    reader = csv.reader(iter(sample), delimiter=separator)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error:
+            continue
+        if cells is None or line > SAMPLE_ROWS:
+            return
+        if any(map(str.strip, cells)):
+            yield line, [cell.strip() for cell in cells]
+
+
+def _separator(sample: Sequence[str]) -> str:
+    """Return the separator that splits the rows into the same number of cells, and the header into known names."""
+    first = sample[0].strip().casefold()
+    if first.startswith("sep=") and len(first) == 5 and first[4] in SEPARATORS:
+        return first[4]
+
+    def rate(separator: str) -> tuple[int, float]:
+        rows = [cells for _, cells in _sample_rows(sample, separator)]
+        widths = Counter(len(cells) for cells in rows if len(cells) > 1)
+        if not widths:
+            return 0, 0.0
+        width, count = max(widths.items(), key=lambda item: item[1] * (1 - 1 / item[0]))
+        names = max((known_names(cells) for cells in rows[:HEADER_ROWS] if len(cells) == width), default=0)
+        return names if names > 1 else 0, count / len(rows) * (1 - 1 / width)
+
+    return max(SEPARATORS, key=rate)
+
+
+def _find_header(rows: Sequence[tuple[int, Sequence[str]]]) -> int:
+    """Return the line of the header: the first row that is as wide as the table and holds names, not values; or 0."""
+    if not rows:
+        raise InvalidFile("the file is empty; its first line names the columns")
+    widths = Counter(sum(map(bool, cells)) for _, cells in rows)
+    common = max(widths, key=lambda width: widths[width] * width)
+    candidates = [
+        (known_names(cells), -line)
+        for line, cells in rows[:HEADER_ROWS]
+        if sum(map(bool, cells)) >= max(1, common / 2) and not any(map(_is_value, cells))
+    ]
+    if not candidates:
+        return 0
+    best, line = max(candidates)
+    if best:
+        return -line
+    # Of names that nobody knows, those of the first row as wide as the table.
+    return -max(line for _, line in candidates)
+
+
+def _is_value(cell: str) -> bool:
+    """Return whether a cell of the first rows is a value, and no name of a column."""
+    if not cell:
+        return False
+    return (
+        type(cell) is ExactCell
+        or ("@" in cell and "." in cell)
+        or decimal_mark_of(cell) is not None
+        or date_order_of(cell) is not None
+        or normalize_moment(cell, "") != cell
+    )
+
+
+# -- The values
+
+
+class _Column:
+    """What the values of one column show."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.dates: Counter[str] = Counter()
+        self.marks: Counter[str] = Counter()
+        self.numbers = 0
+        self.emails = 0
+        self.words: set[str] = set()
+        self.is_clean = True
+        self.example = ""
+        self.follows_dates = self.follows_marks = True
+
+    def add(self, values: Iterable[str]) -> None:
+        """Add distinct values of a batch."""
+        for value in values:
+            if type(value) is ExactCell:
+                continue
+            self.seen += 1
+            if self.follows_dates and (order := date_order_of(value)) is not None:
+                self.dates[order] += 1
+                self.example = self.example or (value if order == ASK else "")
+                continue
+            if self.follows_marks and (mark := decimal_mark_of(value)) is not None:
+                self.numbers += 1
+                self.marks[mark] += 1
+                if self.is_clean and not is_plain_number(value):
+                    self.is_clean = False
+            if len(self.words) < 50:
+                self.words.add(value)
+                self.emails += "@" in value
+
+    def end_batch(self) -> None:
+        """Stop following what the first batch shows that the column is not."""
+        if self.seen:
+            self.follows_dates = self.is_dates
+            self.follows_marks = self.is_numbers and (
+                max(self.marks["."], self.marks[","]) < DECIDED or min(self.marks["."], self.marks[","]) > 0
+            )
+
+    @property
+    def is_dates(self) -> bool:
+        return bool(self.dates) and sum(self.dates.values()) >= SHARE * self.seen / 2
+
+    @property
+    def is_numbers(self) -> bool:
+        return bool(self.numbers) and self.numbers >= SHARE * self.seen / 2
+
+    @property
+    def date_order(self) -> str:
+        """The order that the dates show, ``ASK`` if none of them decides, and "" without such dates."""
+        if not self.is_dates:
+            return ""
+        certain = Counter({order: count for order, count in self.dates.items() if order != ASK})
+        return certain.most_common(1)[0][0] if certain else ASK
+
+    @property
+    def is_emails(self) -> bool:
+        return bool(self.words) and self.emails >= SHARE * len(self.words)
+
+
+class _Profile:
+    """What the values of all columns show."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = {name: _Column() for name in columns}
+        self._places = list(enumerate(self.columns.values()))
+
+    def add_rows(self, stream: BinaryIO, numbered: Iterator[NumberedRow], max_bytes: int) -> None:
+        while batch := list(islice(numbered, BATCH_ROWS)):
+            width = len(self._places)
+            rows = [cells for _, cells in batch if not isinstance(cells, str) and len(cells) == width]
+            for place, column in self._places:
+                if column.follows_dates or column.follows_marks:
+                    # Distinct ones: there are few days, amounts and words in many rows.
+                    values = {row[place] for row in rows}
+                    if column.follows_dates and column.is_dates:
+                        values = {value.split(" ", 1)[0].rstrip(",") for value in values}
+                    column.add(value.strip() if type(value) is str else value for value in values if value)
+                    column.end_batch()
+            if stream.tell() > max_bytes:
+                return
+
+    def __getitem__(self, column: str) -> _Column:
+        return self.columns[column]
+
+
+# -- What it means
+
+
+def _interpret(
+    dialect: Dialect,
+    columns: Sequence[str],
+    profile: _Profile,
+    kind: str,
+    given: Mapping[str, object],
+    kept: Mapping[str, KeptMapping],
+) -> Detected:
+    earlier = kept.get(header_key(columns))
+    platform = known_platform(columns)
+    own = guess_format(columns)
+    name = ""
+    if earlier and kind in ("", earlier.kind):
+        kind, mapping = earlier.kind, dict(earlier.mapping)
+    elif platform and kind in ("", platform.kind) and not (own and own.name.startswith("shopify")):
+        if platform.refused:
+            raise InvalidFile(platform.refused)
+        name, kind, mapping = platform.name, platform.kind, platform.mapping(columns)
+    else:
+        guessed_kind, mapping = _guess(kind, columns, profile)
+        if own and kind in ("", own.name) and _count_fields(mapping) <= own.count_known(columns):
+            guessed_kind, mapping = own.name, _own_mapping(own, columns)
+        kind = guessed_kind
+    mapping |= {column: field for column, field in _given_mapping(given).items() if column in columns}
+    considered = [column for column in columns if mapping.get(column) != SKIP]
+    is_ours = own is not None and kind == own.name and dialect == Dialect()
+    if is_ours:
+        # Attributes of files in our own format are stored as they are written.
+        considered = [column for column in considered if mapping.get(column) != ATTRIBUTE]
+    marks = Counter[str]()
+    for column in considered:
+        if profile[column].is_numbers and _content(kind, mapping, column) in (Content.AMOUNT, None):
+            marks += profile[column].marks
+    if is_ours:
+        del marks[ASK]  # our decimal mark is the point
+    dialect = replace(
+        dialect,
+        decimal_mark=str(given.get("decimal_mark") or _decimal_mark(marks)),
+        mapping=mapping,
+        date_orders=_date_orders(considered, profile, given, earlier),
+    )
+    examples = {column: profile[column].example for column in dialect.undecided_columns}
+    is_ours = (
+        not given and own is not None and kind == own.name and _is_strict(dialect, columns, own, profile)
+    )
+    return Detected(kind, None if is_ours else dialect, name, examples)
+
+
+def _count_fields(mapping: Mapping[str, str]) -> int:
+    return sum(field not in (SKIP, ATTRIBUTE) for field in mapping.values())
+
+
+def _given_mapping(given: Mapping[str, object]) -> Mapping[str, str]:
+    mapping = given.get("mapping")
+    return mapping if isinstance(mapping, Mapping) else {}
+
+
+def _content(kind: str, mapping: Mapping[str, str], column: str) -> Content | None:
+    target = mapping.get(column, column)
+    if found := field_of(kind, target):
+        return found.content
+    of_format = FORMATS[kind].contents if kind in FORMATS else {}
+    return of_format.get(target)
+
+
+def _own_mapping(own: Format, columns: Sequence[str]) -> dict[str, str]:
+    """Return the fields of columns with our own names. Formats with columns of their own have no mapping."""
+    if own.name not in FIELDS:
+        return {}
+    other = ATTRIBUTE if own.name in ("customers", "contacts") else SKIP
+    canonical = own.canonical_header(columns)
+    return {
+        column: name if name in own.columns else (other if column else SKIP)
+        for column, name in zip(columns, canonical, strict=True)
+    }
+
+
+def _decimal_mark(marks: Counter[str]) -> str:
+    """Return the decimal mark that most numbers show. Numbers such as 1.234 alone do not show it."""
+    if marks["."] or marks[","]:
+        return "," if marks[","] > marks["."] else "."
+    return ASK if marks[ASK] else "."
+
+
+def _date_orders(
+    columns: Sequence[str],
+    profile: _Profile,
+    given: Mapping[str, object],
+    earlier: KeptMapping | None,
+) -> dict[str, str]:
+    """Return the order of each column of dates. A column that does not show its order has that of the other columns."""
+    orders = {column: profile[column].date_order for column in columns}
+    orders = {column: order for column, order in orders.items() if order}
+    if chosen := given.get("date_order"):
+        return dict.fromkeys(orders, str(chosen))
+    certain = {order for order in orders.values() if order != ASK}
+    if len(certain) == 1:
+        return dict.fromkeys(orders, certain.pop())
+    kept = earlier.date_orders if earlier else {}
+    return {column: kept.get(column, order) if order == ASK else order for column, order in orders.items()}
+
+
+def _is_strict(dialect: Dialect, columns: Sequence[str], own: Format, profile: _Profile) -> bool:
+    """Return whether a file needs no conversion: its notation is that of our own format, or nothing but ours helps."""
+    if dialect != Dialect(mapping=dialect.mapping):
+        return False
+    for column, target in zip(columns, own.canonical_header(columns), strict=True):
+        values = profile[column]
+        match _content(own.name, {column: target}, column):
+            case Content.AMOUNT if values.is_numbers and not values.is_clean:
+                return False
+            case Content.MOMENT | Content.BIRTH_DATE if any(map(_needs_conversion, values.words)):
+                return False
+            case Content.CONSENT if any(
+                is_consent_word(word) and word.lower() not in CONSENT_WORDS for word in values.words
+            ):
+                return False
+    return True
+
+
+def _needs_conversion(moment: str) -> bool:
+    """Return whether a date or time is none in ISO 8601, but can be converted."""
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        return normalize_moment(moment, "") != moment
+    return False
+
+
+def _guess(kind: str, columns: Sequence[str], profile: _Profile) -> tuple[str, dict[str, str]]:
+    """Return the format that fits the names of the columns best, and their fields, by names and by content."""
+    if kind and kind not in FIELDS:
+        return kind, {}  # its columns have their own names
+    kinds = [kind] if kind else ["sales", "contacts", "order_lines", "events"]
+    best: tuple[float, str, dict[str, str]] = (0.0, kind, {})
+    for candidate in kinds:
+        guessed = guess_fields(candidate, columns)
+        _add_by_content(candidate, guessed, columns, profile)
+        is_complete = not FORMATS[candidate].missing_columns(list(guessed.values()))
+        rate = len(guessed) + (100 if is_complete else 0)
+        if (is_complete or kind) and rate > best[0]:
+            best = (rate, candidate, guessed)
+    _, name, guessed = best
+    if not kind:
+        name = _narrower(name, set(guessed.values()))
+    other = ATTRIBUTE if name in ("contacts", "customers") else SKIP
+    left_out = {column for column in columns if column_key(column) in map(column_key, REJECTION_COLUMNS)}
+    return name, {
+        column: guessed.get(column, SKIP if not column or column in left_out else other) for column in columns
+    }
+
+
+def _add_by_content(kind: str, guessed: dict[str, str], columns: Sequence[str], profile: _Profile) -> None:
+    """Add columns whose values say what they are: e-mail addresses, and the only date or amount of orders."""
+    taken = set(guessed.values())
+    free = [column for column in columns if column and column not in guessed]
+    if "email" not in taken and field_of(kind, "email"):
+        emails = [column for column in free if profile[column].is_emails]
+        if emails:
+            guessed[emails[0]] = "email"
+    if kind != "sales":
+        return
+    dates = [column for column in free if profile[column].is_dates]
+    if "placed_at" not in taken and len(dates) == 1:
+        guessed[dates[0]] = "placed_at"
+
+
+def _narrower(kind: str, targets: set[str]) -> str:
+    """Return our own format of customers or orders where it has all fields: then nothing is looked up."""
+    if (
+        kind == "contacts"
+        and "customer_id" in targets
+        and targets <= {one.name for one in FIELDS["customers"]}
+    ):
+        return "customers"
+    if kind == "sales" and "customer_id" in targets and targets <= {one.name for one in FIELDS["orders"]}:
+        return "orders"
+    return kind

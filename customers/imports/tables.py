@@ -1,0 +1,75 @@
+"""Tables in files of any dialect: the rows of a CSV file or of a sheet, with a header of distinct names."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import BinaryIO
+
+from core.values.text_cleaning import to_nfc
+
+from . import csv_reader, workbooks
+from .csv_reader import NumberedRow
+from .dialects import Dialect
+from .encodings import open_lines
+from .formats import InvalidFile
+
+EMPTY_FILE = "the file is empty; its first line names the columns"
+
+
+def read_table(stream: BinaryIO, dialect: Dialect | None) -> Iterator[NumberedRow]:
+    """Return the header and the rows of a file, with the numbers of its lines. Raises InvalidFile.
+
+    Without a dialect the file is in our own format.
+    """
+    if dialect is None:
+        return csv_reader.read_rows(stream)
+    rows = _rows(stream, dialect)
+    if dialect.header_row:
+        first = next(rows, None)
+        if first is None:
+            raise InvalidFile(EMPTY_FILE)
+        line, cells = first
+        if isinstance(cells, str):
+            raise InvalidFile(f"the header cannot be read: {cells}")
+        names = distinct_names(cells)
+    else:
+        first = next(rows, None)
+        if first is None:
+            raise InvalidFile(EMPTY_FILE)
+        line, width = 0, len(first[1]) if not isinstance(first[1], str) else 1
+        names = [f"Column {place}" for place in range(1, width + 1)]
+        rows = chain((first,), rows)
+    return chain(((line, names),), rows)
+
+
+def _rows(stream: BinaryIO, dialect: Dialect) -> Iterator[NumberedRow]:
+    if workbooks.is_workbook(stream):
+        return _sheet_rows(stream, dialect)
+    lines, encoding = open_lines(stream, dialect.encoding)
+    return csv_reader.read_rows(
+        lines, separator=dialect.separator, encoding=encoding, first_line=dialect.header_row
+    )
+
+
+def _sheet_rows(stream: BinaryIO, dialect: Dialect) -> Iterator[NumberedRow]:
+    """Return the rows from the header on, each as long as the header and without empty cells after it."""
+    width = 0
+    for number, cells in workbooks.read_sheet(stream, dialect.sheet):
+        if number < dialect.header_row:
+            continue
+        if not width:
+            width = max(place for place, cell in enumerate(cells, start=1) if cell)
+        if any(cells[width:]):
+            yield number, cells
+        else:
+            yield number, cells[:width]
+
+
+def distinct_names(cells: Sequence[str]) -> list[str]:
+    """Return the names of columns. A repeated one gets a number: two columns ``Total`` are ``Total``, ``Total (2)``."""
+    names: list[str] = []
+    counts: dict[str, int] = {}
+    for cell in cells:
+        name = " ".join(to_nfc(cell).split())
+        counts[name] = counts.get(name, 0) + 1
+        names.append(f"{name} ({counts[name]})" if name and counts[name] > 1 else name)
+    return names

@@ -1,0 +1,435 @@
+"""Files as people have them: their notation is detected by all rows, and their records are stored like ours."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+import time_machine
+from django.core.management import CommandError
+
+from customers.models import Customer, Order, OrderLine
+from tests.support import shop
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Import a file by the command, and return its output."""
+
+    def imported(data: str | bytes, *options: str, kind: str = "auto", name: str = "file.csv") -> str:
+        path = tmp_path / name
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return shop.command("import_csv", kind, path, *options)
+
+    return imported
+
+
+def orders() -> list[tuple[str, date, Decimal]]:
+    stored = Order.objects.order_by("order_id").values_list("order_id", "placed_at", "total")
+    return [(order_id, placed_at.date(), total) for order_id, placed_at, total in stored]
+
+
+def amounts() -> list[Decimal]:
+    return list(Order.objects.order_by("order_id").values_list("total", flat=True))
+
+
+# -- How a file is written
+
+ITALIAN = (
+    "Numero ordine;Data ordine;Cliente;Indirizzo e-mail;Totale ordine;Stato\n"
+    "1001;05/03/2026;Niccolò Forlì;niccolo@example.org;1.234,56 €;Spedito\n"
+    "1002;31/03/2026;Zoé Müller;zoe@example.org;12,00 €;Annullato\n"
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "iso8859-15"])
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_encoding_and_separator_are_detected(encoding, separator, run) -> None:
+    run(ITALIAN.replace(";", separator).encode(encoding))
+
+    assert orders() == [
+        ("1001", date(2026, 3, 5), Decimal("1234.56")),
+        ("1002", date(2026, 3, 31), Decimal(12)),
+    ]
+    assert list(Order.objects.order_by("order_id").values_list("status", flat=True)) == [
+        "fulfilled",
+        "cancelled",
+    ]
+    people = Customer.objects.order_by("email").values_list("customer_id", "first_name", "last_name")
+    assert list(people) == [("niccolo@example.org", "Niccolò", "Forlì"), ("zoe@example.org", "Zoé", "Müller")]
+
+
+@pytest.mark.parametrize("encoding", ["mac-roman", "cp850"])
+def test_older_encodings_are_detected(encoding, run) -> None:
+    names = "Prénom;Nom;Courriel\nZoé;Lefèvre;z@example.org\nRenée;Besançon;r@example.org\n"
+
+    run(names.encode(encoding))
+
+    assert sorted(Customer.objects.values_list("last_name", flat=True)) == ["Besançon", "Lefèvre"]
+
+
+def test_lines_may_end_with_a_carriage_return(run) -> None:
+    run("Vorname;Nachname;E-Mail\rJürgen;Groß;j@example.org\r".encode("mac-roman"))
+
+    assert Customer.objects.get().last_name == "Groß"
+
+
+def test_cells_may_hold_separators_quotes_and_line_breaks(run) -> None:
+    run('E-mail;Nome;Nota\n"a@example.org";"Rossi; Mario";"una ""nota""\nsu due righe"\n')
+
+    ada = Customer.objects.get()
+    assert (ada.last_name, ada.attributes) == ("Mario", {"Nota": 'una "nota"\nsu due righe'})
+
+
+def test_titles_above_the_header_empty_rows_and_totals_are_left_out(run) -> None:
+    output = run(
+        "Report ordini;;;\nPeriodo: marzo 2026;;;\n;;;\nOrdine;Data;E-mail;Totale\n"
+        "1;31/03/2026;a@example.org;10,50\n;;;\n2;01/04/2026;b@example.org;5,00\nTotale;;;15,50\n"
+    )
+
+    assert amounts() == [Decimal("10.5"), Decimal(5)]
+    assert "rows read 2, created 4, updated 0, refused 0" in output
+
+
+def test_a_file_without_a_header_is_read_by_its_values(run) -> None:
+    run("a@example.org;Ada\nb@example.org;Bo\n")
+
+    assert sorted(Customer.objects.values_list("email", flat=True)) == ["a@example.org", "b@example.org"]
+
+
+def test_a_first_line_may_name_the_separator(run) -> None:
+    run("sep=|\nE-mail|Vorname\na@example.org|Ada\n")
+
+    assert Customer.objects.get().first_name == "Ada"
+
+
+def test_two_columns_may_have_the_same_name(run) -> None:
+    run("E-mail;Telefono;Telefono\na@example.org;;+39 333 1234567\n", "--column", "Telefono (2)=phone")
+
+    assert Customer.objects.get().phone == "+393331234567"
+
+
+# -- Amounts
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["1.234,56 €", "€ 7,50", "-3,00", "(12,00)"], ["1234.56", "7.5", "-3", "-12"]),
+        (["1 234,56", "1\u202f234,5", "12,00-", "1.000"], ["1234.56", "1234.5", "-12", "1000"]),
+        (["$1,234.56", "USD 7.50", "(12.00)", "1,000"], ["1234.56", "7.5", "-12", "1000"]),
+        (["1'234.50 CHF", "7.00", "\u22123.20", "1’000"], ["1234.5", "7", "-3.2", "1000"]),
+        (["10", "20", "30", "40"], ["10", "20", "30", "40"]),
+    ],
+)
+def test_amounts_are_read_in_the_notation_that_all_rows_show(texts, expected, run) -> None:
+    rows = "".join(f"{n}\t2026-03-0{n}\tc{n}\t{text}\n" for n, text in enumerate(texts, start=1))
+
+    run(f"Order number\tOrder date\tCustomer id\tOrder total\n{rows}")
+
+    assert amounts() == [Decimal(text) for text in expected]
+
+
+def test_the_last_row_may_decide_the_decimal_mark(run) -> None:
+    rows = "".join(f"{n};2026-03-01;c1;1.{n:03}\n" for n in range(100, 7_000, 7) if n < 1000)
+
+    run(f"Order id;Date;Customer id;Total\n{rows}9999;2026-03-01;c1;0,5\n")
+
+    assert Order.objects.get(order_id="100").total == 1100
+
+
+def test_amounts_that_can_be_read_in_two_ways_are_asked_about(run) -> None:
+    text = "Order id;Date;Customer id;Total\n1;2026-03-01;c1;1.234\n"
+
+    with pytest.raises(CommandError, match="--decimal-mark"):
+        run(text)
+    assert not Order.objects.exists()
+
+    run(text, "--decimal-mark", ",")
+    assert amounts() == [Decimal(1234)]
+
+
+# -- Dates
+
+
+def dated(*texts: str) -> str:
+    rows = "".join(f"{n};{text};c1;5\n" for n, text in enumerate(texts, start=1))
+    return f"Order id;Order date;Customer id;Total\n{rows}"
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["01/02/2026", "13/02/2026"], [date(2026, 2, 1), date(2026, 2, 13)]),
+        (["01/02/2026", "02/13/2026"], [date(2026, 1, 2), date(2026, 2, 13)]),
+        (["1.2.26", "28.2.26 18:30"], [date(2026, 2, 1), date(2026, 2, 28)]),
+        (["2026/02/01", "2026.02.13"], [date(2026, 2, 1), date(2026, 2, 13)]),
+        (["1er février 2026", "13 febbraio 2026"], [date(2026, 2, 1), date(2026, 2, 13)]),
+        (["1 de febrero de 2026", "13. März 2026"], [date(2026, 2, 1), date(2026, 3, 13)]),
+        (["Feb 1, 2026 6:30:00 PM", "Feb 13, 2026 11:59 am"], [date(2026, 2, 1), date(2026, 2, 13)]),
+        (["46054", "46066.5"], [date(2026, 2, 1), date(2026, 2, 13)]),
+    ],
+)
+def test_dates_are_read_in_the_order_that_all_rows_show(texts, expected, run) -> None:
+    run(dated(*texts))
+
+    assert [placed_on for _, placed_on, _ in orders()] == expected
+
+
+def test_the_last_row_may_decide_the_order_of_dates(run) -> None:
+    ambiguous = [f"{1 + n % 12:02}/{1 + n // 12 % 12:02}/2026" for n in range(6_000)]
+
+    run(dated(*ambiguous, "31/01/2026"))
+
+    assert Order.objects.get(order_id="2").placed_at.date() == date(2026, 1, 2)
+
+
+def test_dates_that_can_be_read_in_two_ways_are_asked_about(run) -> None:
+    text = dated("01/02/2026", "03/04/2026")
+
+    with pytest.raises(CommandError, match=r"Order date can be read in two ways, such as 0.*--dates dmy"):
+        run(text)
+    assert not Order.objects.exists()
+
+    run(text, "--dates", "mdy")
+    assert [placed_on for _, placed_on, _ in orders()] == [date(2026, 1, 2), date(2026, 3, 4)]
+
+
+def test_a_date_in_another_order_is_rejected_by_the_name_that_the_file_gives_its_column(
+    run, tmp_path
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(dated("13/02/2026", "14/02/2026", "02/15/2026"))
+
+    output = shop.failing("import_csv", "auto", path)
+
+    assert "line 4: Order date: '02/15/2026' is not a time" in output
+    assert Order.objects.count() == 2
+
+
+def test_each_column_of_dates_has_its_own_order(run) -> None:
+    run(
+        "E-mail;Geburtsdatum;Customer since\na@example.org;24/12/80;12/31/2025\nb@example.org;01/02/1990;01/30/2026\n"
+    )
+
+    ada, bo = Customer.objects.order_by("email")
+    assert (ada.birth_date, ada.first_seen) == (date(1980, 12, 24), datetime(2025, 12, 31, tzinfo=UTC))
+    assert (bo.birth_date, bo.first_seen) == (date(1990, 2, 1), datetime(2026, 1, 30, tzinfo=UTC))
+
+
+def test_times_without_an_offset_are_those_of_the_shop(run, settings) -> None:
+    settings.TIME_ZONE = "Europe/Rome"
+
+    run(dated("31/03/2026 18:30", "31/03/2026 6:30 pm +00:00"))
+
+    placed = list(Order.objects.order_by("order_id").values_list("placed_at", flat=True))
+    assert placed == [datetime(2026, 3, 31, 16, 30, tzinfo=UTC), datetime(2026, 3, 31, 18, 30, tzinfo=UTC)]
+
+
+def test_dates_of_zeros_are_missing(run) -> None:
+    run("E-mail;Compleanno;Data registrazione\na@example.org;0000-00-00;2026-03-01 10:00:00\n")
+
+    assert (Customer.objects.get().birth_date, Customer.objects.get().first_seen) == (
+        None,
+        datetime(2026, 3, 1, 10, tzinfo=UTC),
+    )
+
+
+# -- Words and names
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [("oui", "non"), ("sì", "no"), ("sí", "no"), ("ja", "nein"), ("abonné", "désabonné"), ("VERO", "FALSO"),
+     ("Iscritto", "Disiscritto"), ("angemeldet", "abgemeldet"), ("suscrito", "baja"), ("x", "0")],
+)  # fmt: skip
+def test_consent_is_read_in_five_languages(yes, no, run) -> None:
+    run(f"E-mail;Newsletter\na@example.org;{yes}\nb@example.org;{no}\nc@example.org;\n")
+
+    stored = Customer.objects.order_by("email").values_list("newsletter", flat=True)
+    assert list(stored) == ["subscribed", "unsubscribed", "never"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Customer No;First name;Last name;Email;Date of birth;City",
+        "N° client;Prénom;Nom;Adresse e-mail;Date de naissance;Ville",
+        "Codice cliente;Nome;Cognome;Indirizzo email;Data di nascita;Città",
+        "Código de cliente;Nombre;Apellidos;Correo electrónico;Fecha de nacimiento;Ciudad",
+        "Kundennummer;Vorname;Name;E-Mail-Adresse;Geburtsdatum;Ort",
+    ],
+)
+def test_columns_are_guessed_from_names_in_five_languages(header, run) -> None:
+    run(f"{header}\n00042;Ada;Lovelace;ada@example.org;10/12/1990;Torino\n", "--dates", "dmy")
+
+    ada = Customer.objects.get()
+    assert (ada.customer_id, ada.first_name, ada.last_name) == ("00042", "Ada", "Lovelace")
+    assert (ada.email, ada.birth_date, ada.city) == ("ada@example.org", date(1990, 12, 10), "Torino")
+
+
+def test_a_column_of_addresses_is_found_by_its_values(run) -> None:
+    run("Chi;Livello\nada@example.org;oro\nbo@example.org;argento\n")
+
+    assert Customer.objects.get(email="ada@example.org").attributes == {"Livello": "oro"}
+
+
+def test_attributes_are_converted_too(run) -> None:
+    run("E-mail;Punti;Ultima visita\na@example.org;1.250,5;31/03/2026\n")
+
+    assert Customer.objects.get().attributes == {"Punti": 1250.5, "Ultima visita": "2026-03-31"}
+
+
+def test_columns_can_be_mapped_and_left_out(run) -> None:
+    run(
+        "Contatto;Segreto;Stato cliente\na@example.org;007;attivo\n",
+        "--column", "Segreto=", "--column", "Stato cliente=source",
+        kind="contacts",
+    )  # fmt: skip
+
+    ada = Customer.objects.get()
+    assert (ada.email, ada.source, ada.attributes) == ("a@example.org", "attivo", {})
+
+
+def test_a_contact_without_an_id_is_the_customer_with_the_address(run) -> None:
+    shop.customers("c1,a@example.org")
+
+    run("E-mail;Vorname\nA@example.org;Ada\nb@example.org;Bo\n")
+
+    people = Customer.objects.order_by("email").values_list("customer_id", "first_name")
+    assert list(people) == [("c1", "Ada"), ("b@example.org", "Bo")]
+
+
+def test_one_file_gives_customers_orders_and_lines(run) -> None:
+    text = (
+        "Bestellnummer;Bestelldatum;E-Mail;Kundenname;Gesamtbetrag;Artikelnummer;Artikel;Menge;Einzelpreis\n"
+        "A1;31.03.2026;ada@example.org;Ada Lovelace;25,50;S-1;Schal;2;10,00\n"
+        "A1;31.03.2026;ada@example.org;Ada Lovelace;25,50;;Mütze;1;5,50\n"
+        "A2;01.04.2026;ada@example.org;Ada Lovelace;10,00;S-1;Schal;1;10,00\n"
+    )
+
+    for _ in range(2):
+        run(text)
+
+    ada = Customer.objects.get()
+    assert (ada.customer_id, ada.first_name, ada.facts.order_count) == ("ada@example.org", "Ada", 2)
+    lines = OrderLine.objects.order_by("order__order_id", "sku")
+    assert list(lines.values_list("order__order_id", "sku", "name", "quantity", "unit_price")) == [
+        ("A1", "Mütze", "Mütze", 1, Decimal("5.5")),
+        ("A1", "S-1", "Schal", 2, 10),
+        ("A2", "S-1", "Schal", 1, 10),
+    ]
+    shop.assert_facts_are_those_of_the_records()
+
+
+# -- Workbooks
+
+
+def workbook(*rows: tuple[Any, ...], before: str = "") -> bytes:
+    """An .xlsx file with the rows in one sheet, after an empty sheet."""
+    book = openpyxl.Workbook()
+    if before:
+        book.active["A1"] = before
+    sheet = book.create_sheet("Ordini")
+    for row in rows:
+        sheet.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+ROWS = (
+    ("Ordini di marzo",),
+    (),
+    (None, "Numero ordine", "Data ordine", "E-mail", "Totale", "Telefono", None),
+    (None, 1001, datetime.fromisoformat("2026-03-05 18:30"), "a@example.org", 1234.5, 393331234567),
+    (None, "1002", date(2026, 3, 31), "b@example.org", "1.234,56 €", "+39 333 7654321"),
+    (),
+    (None, 1003, "13/03/2026", "b@example.org", 0.1 + 0.2, None),
+    (None, 1004, 46112, "b@example.org", "=10/4", None),
+    (None, 1005, "presto", "b@example.org", 1, None),
+    (None, "Totale", None, None, 9999, None),
+)
+
+
+def test_a_workbook_is_read_with_its_dates_and_numbers(run, tmp_path) -> None:
+    path = tmp_path / "ordini.xlsx"
+    path.write_bytes(workbook(*ROWS))
+
+    output = shop.failing("import_csv", "auto", path)
+
+    assert "line 9: Data ordine: 'presto' is not a time" in output
+    assert "rows read 5," in output
+    assert list(Order.objects.order_by("order_id").values_list("order_id", "placed_at", "total")) == [
+        ("1001", datetime(2026, 3, 5, 18, 30, tzinfo=UTC), Decimal("1234.5")),
+        ("1002", datetime(2026, 3, 31, tzinfo=UTC), Decimal("1234.56")),
+        ("1003", datetime(2026, 3, 13, tzinfo=UTC), Decimal("0.3")),
+        ("1004", datetime(2026, 3, 31, tzinfo=UTC), 0),
+    ]
+    assert Customer.objects.get(email="a@example.org").phone == "393331234567"
+
+
+def test_another_sheet_of_a_workbook_can_be_chosen(run) -> None:
+    data = workbook(("E-mail", "Nome"), ("a@example.org", "Ada"), before="Istruzioni")
+
+    run(data, "--sheet", "Ordini")
+
+    assert Customer.objects.get().email == "a@example.org"
+    with pytest.raises(CommandError, match="there is no sheet 'Clienti'; the sheets are Sheet, Ordini"):
+        run(data, "--sheet", "Clienti")
+
+
+@pytest.mark.parametrize(
+    "data", [b"PK\x03\x04\x14\x00\x06\x00", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)]
+)
+def test_a_damaged_workbook_is_rejected(data, run) -> None:
+    with pytest.raises(CommandError, match="the workbook cannot be read"):
+        run(data)
+
+
+# -- Our own format
+
+
+OURS = {
+    "customers": (
+        "customer_id,email,birth_date,newsletter,points,zip,Nota\n"
+        'c1,ada@example.org,1990-05-06,yes,1.234,01234,31/12/2026\nc2,bo@example.org,,never,"1,5",00501,\n'
+    ),
+    "orders": (
+        "order_id,customer_id,placed_at,status,total\n"
+        "o1,c1,2026-03-01T10:00:00+02:00,paid,1.234\no2,c1,2026-03-02 10:00,,-5\no3,c1,soon,paid,7\n"
+    ),
+    "order_lines": "order_id,sku,name,quantity,unit_price,line_id\no1,007,Scarf,2,1.999,1\no9,x,,1,1,\n",
+    "events": (
+        "message_id,customer_id,event,occurred_at,properties\n"
+        'm1,c1,View,2026-03-01,"{""price"": 1.234, ""on"": ""01/02/2026""}"\n'
+    ),
+}
+
+
+@time_machine.travel(shop.NOON, tick=False)
+def test_files_in_our_own_format_are_imported_as_without_detection(tmp_path) -> None:
+    stored = []
+    for options in ((), ("--detect",)):
+        shop.delete_everything()
+        outputs = []
+        for kind, text in OURS.items():
+            path = tmp_path / f"{kind}.csv"
+            path.write_text(text)
+            done = shop.failing if kind in ("orders", "order_lines") else shop.command
+            outputs.append(done("import_csv", kind, path, *options))
+        stored.append((outputs, shop.comparable_records()))
+
+    assert stored[0] == stored[1]
+
+
+def test_without_options_a_file_must_be_in_our_own_format(run) -> None:
+    with pytest.raises(CommandError, match="missing column order_id"):
+        run("Bestellung;Datum\n1;31.03.2026\n", kind="orders")
