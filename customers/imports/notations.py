@@ -42,16 +42,29 @@ _BY_MARK: Final = {
     ".": re.compile(r"(?:\d+|\d{1,3}(?:[,'’ ]\d{3})+)(?:\.\d+)?", re.ASCII),
     ",": re.compile(r"(?:\d+|\d{1,3}(?:[.'’ ]\d{3})+)(?:,\d+)?", re.ASCII),
 }
+# Most amounts, and most dates, need no more than these, which take a fraction of the time.
+_SIMPLE_AMOUNT: Final = {
+    ".": re.compile(r"(-?)(\d+|\d{1,3}(?:,\d{3})+)(?:\.(\d+))?(?: ?€)?", re.ASCII),
+    ",": re.compile(r"(-?)(\d+|\d{1,3}(?:\.\d{3})+)(?:,(\d+))?(?: ?€)?", re.ASCII),
+}
+_SIMPLE_CLOCK: Final = re.compile(r"[012]\d:[0-5]\d(?::[0-5]\d)?", re.ASCII)
 _PLAIN: Final = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
 _NOT_DIGITS: Final = re.compile(r"\D", re.ASCII)
 _FOUR_PLACES: Final = Decimal("0.0001")
 
 
-@lru_cache(maxsize=CACHED)
 def normalize_amount(text: str, mark: str) -> str:
     """Return ``1.234,56 €`` as ``1234.56``, and ``(12.00)`` as ``-12.00``."""
-    if mark == "." and _PLAIN.fullmatch(text):
-        return text
+    simple = _SIMPLE_AMOUNT[mark].fullmatch(text) if mark in _SIMPLE_AMOUNT else None
+    if simple is None:
+        return _normalize_any_amount(text, mark)
+    sign, whole, fraction = simple.groups()
+    plain = whole.replace("." if mark == "," else ",", "")
+    return f"{sign}{plain}.{fraction}" if fraction else f"{sign}{plain}"
+
+
+@lru_cache(maxsize=CACHED)
+def _normalize_any_amount(text: str, mark: str) -> str:
     match = _AMOUNT.fullmatch(clean_text(text))
     if match is None or bool(match["open"]) != bool(match["close"]):
         return text
@@ -140,12 +153,21 @@ _MONTHS: Final[Mapping[str, int]] = {
 }
 
 
-@lru_cache(maxsize=CACHED)
 def normalize_moment(text: str, order: str) -> str:
     """Return a date or time in ISO 8601. ``31/03/26 6:30 pm`` is read in the given order, if it has one.
 
     Without an offset it stays without one, so it is in the time zone of the shop.
     """
+    day, _, clock = text.partition(" ")
+    if _SIMPLE_CLOCK.fullmatch(clock):
+        iso = _normalize_any_moment(day, order)
+        if len(iso) == len("2026-03-31"):
+            return f"{iso}T{clock}"
+    return _normalize_any_moment(text, order)
+
+
+@lru_cache(maxsize=CACHED)
+def _normalize_any_moment(text: str, order: str) -> str:
     cleaned = clean_text(text)
     if match := _YEAR_FIRST.fullmatch(cleaned):
         if cleaned in _NO_DATE:

@@ -29,7 +29,7 @@ class Platform:
         return {column_key(name) for name in self.required} <= keys
 
     def mapping(self, columns: Sequence[str]) -> dict[str, str]:
-        """Return the field of each column of a file. Of several columns with ids, the first one of ``fields`` counts."""
+        """Return the field of each column of a file. Of several columns with ids, the first one listed counts."""
         keys = set(map(column_key, columns))
         present = [
             (column_key(name), target) for name, target in self.fields.items() if column_key(name) in keys
@@ -44,7 +44,7 @@ class Platform:
 
         def target(column: str) -> str:
             key = column_key(column)
-            return fields[key] if key in fields else (SKIP if key in skipped or not column else other)
+            return fields.get(key, SKIP if key in skipped or not column else other)
 
         return {column: target(column) for column in columns}
 

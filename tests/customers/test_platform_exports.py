@@ -122,7 +122,8 @@ def test_orders_of_the_import_and_export_suite_ask_for_the_order_of_dates(run) -
     "header",
     [
         "ID;Title;Last name;First Name;Email address;Age;Enabled;News.;Opt.;Registration;Last visit;",
-        "ID;Social title;Last name;First name;Email address;Sales;Enabled;Newsletter;Partner offers;Registration;Visit;",
+        "ID;Social title;Last name;First name;Email address;Sales;Enabled;Newsletter;Partner offers;"
+        "Registration;Last visit;",
     ],
 )
 def test_customers_of_prestashop(header, run) -> None:
