@@ -3,7 +3,6 @@
 import csv
 from collections import deque
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from core.values.text_cleaning import to_nfc
 
@@ -20,11 +19,6 @@ _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # the first bytes of .xlsx an
 Cells = list[str]
 NumberedRow = tuple[int, Cells | str]
 """A line number, and the cells of the row, or the reason why they cannot be read."""
-
-
-def read_header(stream: BinaryIO) -> list[str]:
-    """Return the names of a file's columns. Raises InvalidFile."""
-    return header_cells(next(read_rows(stream), None), "its first line names the columns")
 
 
 def header_cells(first: NumberedRow | None, hint: str) -> list[str]:

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -65,10 +65,11 @@ def detect(
     *,
     kind: str = "",
     given: Mapping[str, object] | None = None,
-    kept: Mapping[str, KeptMapping] | None = None,
+    kept: Callable[[str], KeptMapping | None] = lambda _: None,
     max_bytes: int = MAX_BYTES,
 ) -> Detected:
-    """Return what a file is. ``given`` are parts of the dialect that staff have chosen.
+    """Return what a file is. ``given`` are parts of the dialect that staff have chosen; ``kept`` finds what they chose
+    for an earlier file by its ``header_key``.
 
     Raises InvalidFile if there are no rows, or if the file is an export that cannot be imported.
     """
@@ -80,7 +81,7 @@ def detect(
     profile = _Profile(columns)
     profile.add_rows(stream, numbered, max_bytes)
     stream.seek(0)
-    return _interpret(dialect, columns, profile, kind, given, dict(kept or {}))
+    return _interpret(dialect, columns, profile, kind, given, kept)
 
 
 def header_key(columns: Sequence[str]) -> str:
@@ -292,9 +293,9 @@ def _interpret(
     profile: _Profile,
     kind: str,
     given: Mapping[str, object],
-    kept: Mapping[str, KeptMapping],
+    kept: Callable[[str], KeptMapping | None],
 ) -> Detected:
-    earlier = kept.get(header_key(columns))
+    earlier = kept(header_key(columns))
     platform = known_platform(columns)
     own = guess_format(columns)
     name = ""
@@ -307,7 +308,7 @@ def _interpret(
     else:
         guessed_kind, mapping = _guess(kind, columns, profile)
         if own and kind in ("", own.name) and _count_fields(mapping) <= own.count_known(columns):
-            guessed_kind, mapping = own.name, _own_mapping(own, columns)
+            guessed_kind, mapping = own.name, own_mapping(own, columns)
         kind = guessed_kind
     mapping |= {column: field for column, field in _given_mapping(given).items() if column in columns}
     considered = [column for column in columns if mapping.get(column) != SKIP]
@@ -351,7 +352,7 @@ def _content(kind: str, mapping: Mapping[str, str], column: str) -> Content | No
     return of_format.get(target)
 
 
-def _own_mapping(own: Format, columns: Sequence[str]) -> dict[str, str]:
+def own_mapping(own: Format, columns: Sequence[str]) -> dict[str, str]:
     """Return the fields of columns with our own names. Formats with columns of their own have no mapping."""
     if own.name not in FIELDS:
         return {}
@@ -379,8 +380,12 @@ def _date_orders(
     """Return the order of each column of dates. A column that does not show its order has that of the other columns."""
     orders = {column: profile[column].date_order for column in columns}
     orders = {column: order for column, order in orders.items() if order}
-    if chosen := given.get("date_order"):
-        return dict.fromkeys(orders, str(chosen))
+    if chosen := str(given.get("date_order") or ""):
+        # The answer to a question is about the columns that do not show their order.
+        is_answer = ASK in orders.values()
+        return {
+            column: chosen if order == ASK or not is_answer else order for column, order in orders.items()
+        }
     certain = {order for order in orders.values() if order != ASK}
     if len(certain) == 1:
         return dict.fromkeys(orders, certain.pop())

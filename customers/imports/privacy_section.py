@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from core.private_files import replace_file
@@ -11,8 +10,9 @@ from customers.models import Customer, Import
 from customers.privacy.mentions import Mentions, split_rows
 from customers.privacy.personal_data import Section
 
-from . import csv_reader
+from .dialects import Dialect
 from .formats import InvalidFile
+from .tables import read_table
 from .upload_files import file_path, rejected_rows_path
 
 
@@ -39,7 +39,7 @@ def _erase(customers: Sequence[int], at: datetime) -> None:
         kept, named = _split_rejected_rows(upload, mentions)
         if named:
             replace_file(rejected_rows_path(upload), kept.encode("utf-8-sig"))
-        if upload.state == Import.State.DONE and _mentions_person(file_path(upload), mentions):
+        if upload.state == Import.State.DONE and _mentions_person(upload, mentions):
             file_path(upload).unlink(missing_ok=True)
 
 
@@ -51,12 +51,16 @@ def _split_rejected_rows(upload: Import, mentions: Mentions) -> tuple[str, list[
     return split_rows(mentions, text)
 
 
-def _mentions_person(path: Path, mentions: Mentions) -> bool:
+def _mentions_person(upload: Import, mentions: Mentions) -> bool:
     """Return whether a file mentions a person. An invalid file counts as mentioning them."""
     try:
-        with path.open("rb") as file:
-            numbered = csv_reader.read_rows(file)
+        with file_path(upload).open("rb") as file:
+            dialect = Dialect.from_json(upload.dialect)
+            numbered = read_table(file, dialect)
             header = next(numbered, (0, []))[1]
+            if dialect:
+                # A short value is an id only in a column that is called so.
+                header = [dialect.mapping.get(str(name)) or str(name) for name in header]
             return any(
                 isinstance(cells, str) or mentions.in_pairs(zip_longest(header, cells, fillvalue=""))
                 for _, cells in numbered

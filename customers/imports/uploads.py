@@ -1,12 +1,14 @@
-"""Files that staff upload, and their imports. The only writer of ``Import``.
+"""Files that staff upload, and their imports. The only writer of ``Import`` and ``ColumnMapping``.
 
 Web and worker processes share the folder. A worker imports one file at a time, in the order in which they were
 started. If the worker dies, another one starts the file again; importing rows again changes nothing.
 """
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -16,14 +18,18 @@ from django.db.models import F, Q
 
 from core.db import leases
 from core.wakeup import notify_on_commit
-from customers.models import Import
+from customers.models import ColumnMapping, Import
 from customers.rows.settings import shop_settings
 from customers.signals import records_changed
 
-from . import csv_files, csv_reader
+from . import csv_files, detection, workbooks
 from .csv_files import FORMATS, ImportPreview
+from .csv_reader import NumberedRow
+from .detection import KeptMapping
+from .dialects import Dialect
 from .formats import Format, InvalidFile
 from .import_report import ImportReport
+from .tables import read_table
 from .upload_files import RejectedRowsFile, create_folder, delete_files, file_path
 
 log = structlog.get_logger(__name__)
@@ -44,7 +50,7 @@ class _ImportEnded(Exception):
 
 
 def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = "") -> Import:
-    """Store an uploaded file and guess its format. Raises InvalidFile if it cannot be imported."""
+    """Store an uploaded file, and detect how it is written. Raises InvalidFile if it cannot be imported."""
     create_folder()
     upload = Import(
         name=name[-255:], stored=f"{secrets.token_hex(16)}.csv", size=0, by=by[:150], uploaded_at=at
@@ -54,10 +60,7 @@ def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = 
         with path.open("xb") as file:
             for chunk in chunks:
                 upload.size += file.write(chunk)
-        with path.open("rb") as file:
-            upload.kind = (
-                guessed.name if (guessed := csv_files.guess_format(csv_reader.read_header(file))) else ""
-            )
+        detect_upload(upload, "", {})
         upload.save()
     except BaseException:
         path.unlink(missing_ok=True)
@@ -65,16 +68,59 @@ def store_upload(name: str, chunks: Iterable[bytes], at: datetime, *, by: str = 
     return upload
 
 
+def describe_upload(upload: Import, kind: str, given: Mapping[str, object]) -> None:
+    """Read a file that was not started as staff say: as a kind, with the parts of the dialect that they chose.
+
+    Raises InvalidFile, or FileNotFoundError if the file has been deleted.
+    """
+    detect_upload(upload, kind, given)
+    waiting = Import.objects.filter(pk=upload.pk, state=State.UPLOADED)
+    waiting.update(kind=upload.kind, dialect=upload.dialect)
+
+
+def detect_upload(upload: Import, kind: str, given: Mapping[str, object]) -> None:
+    """Set the kind and the dialect of a file, without storing them. Raises InvalidFile or FileNotFoundError."""
+    with file_path(upload).open("rb") as file:
+        detected = detection.detect(file, kind=kind, given=given, kept=_kept_mapping)
+    upload.kind = detected.kind
+    upload.dialect = detected.dialect.as_json() if detected.dialect else {}
+
+
+def _kept_mapping(header_key: str) -> KeptMapping | None:
+    kept = ColumnMapping.objects.filter(header_key=header_key).first()
+    return KeptMapping(kept.kind, kept.mapping, kept.date_orders) if kept else None
+
+
+@dataclass(frozen=True)
+class UploadedTable:
+    """The columns of a file and its first rows as they are written, and the sheets of a workbook."""
+
+    columns: list[str]
+    rows: list[NumberedRow]
+    sheets: list[str]
+
+
+def read_table_of(upload: Import) -> UploadedTable:
+    """Return the beginning of a file. Raises InvalidFile or FileNotFoundError."""
+    with file_path(upload).open("rb") as file:
+        sheets = workbooks.sheet_names(file) if workbooks.is_workbook(file) else []
+        file.seek(0)
+        numbered = read_table(file, Dialect.from_json(upload.dialect))
+        columns = [str(name).strip() for name in next(numbered)[1]]
+        return UploadedTable(columns, list(islice(numbered, PREVIEW_ROWS)), sheets)
+
+
 def preview_upload(upload: Import, kind: Format) -> ImportPreview:
     """Preview the first rows in a format. Raises InvalidFile, or FileNotFoundError if the file has been deleted."""
+    dialect = Dialect.from_json(upload.dialect)
     with file_path(upload).open("rb") as file:
-        return csv_files.preview_file(kind, file, shop_settings(), PREVIEW_ROWS)
+        return csv_files.preview_file(kind, file, shop_settings(), PREVIEW_ROWS, dialect)
 
 
 def start_import(upload: Import, kind: Format, at: datetime) -> bool:
     """Queue the import of a file from its beginning. Return False if it is queued or running already."""
     startable = Import.objects.filter(pk=upload.pk).exclude(stored="")
-    return bool(
+    is_started = bool(
         startable.filter(state__in=(State.UPLOADED, State.FAILED, State.CANCELLED)).update(
             state=State.WAITING,
             kind=kind.name,
@@ -83,6 +129,25 @@ def start_import(upload: Import, kind: Format, at: datetime) -> bool:
             is_stopping=False,
             **_reset_counts(),
         )
+    )
+    if is_started:
+        _keep_mapping(upload, kind, at)
+    return is_started
+
+
+def _keep_mapping(upload: Import, kind: Format, at: datetime) -> None:
+    """Keep what the columns mean for the next file with this header."""
+    dialect = Dialect.from_json(upload.dialect)
+    if dialect is None or not dialect.mapping or not dialect.header_row:
+        return
+    ColumnMapping.objects.update_or_create(
+        header_key=detection.header_key(read_table_of(upload).columns),
+        defaults={
+            "kind": kind.name,
+            "mapping": dialect.mapping,
+            "date_orders": dialect.date_orders,
+            "saved_at": at,
+        },
     )
 
 
@@ -152,9 +217,9 @@ def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
     """Import a file. Return the changes to its row at the end."""
     try:
         with file_path(upload).open("rb") as file, RejectedRowsFile(upload) as rejected_rows:
-            header = csv_reader.read_header(file)
+            dialect = Dialect.from_json(upload.dialect)
+            rejected_rows.write_header(str(name).strip() for name in next(read_table(file, dialect))[1])
             file.seek(0)
-            rejected_rows.write_header(header)
 
             def on_progress(report: ImportReport) -> None:
                 rejected_rows.flush()
@@ -169,6 +234,7 @@ def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
                 on_rejected=rejected_rows.add,
                 progress=on_progress,
                 source=f"import {upload.pk}",
+                dialect=dialect,
             )
     except _ImportEnded:
         return {"state": State.CANCELLED}

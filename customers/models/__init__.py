@@ -19,7 +19,7 @@ from .order import COUNTING_STATUSES, Order, OrderLine, lines_of
 from .privacy import ConsentChange, Erasure, Salt, Tombstone
 from .record_key import RecordKey
 from .tracking import Batch, RefusedMessage, Source
-from .upload import Import
+from .upload import ColumnMapping, Import
 
 __all__ = [
     "COUNTING_STATUSES",
@@ -27,6 +27,7 @@ __all__ = [
     "AppendedEvent",
     "AppendedOrder",
     "Batch",
+    "ColumnMapping",
     "ConfirmationRequest",
     "ConsentChange",
     "ConsentStatement",

@@ -1,4 +1,4 @@
-"""Files that staff upload. Written by ``customers.imports.uploads``."""
+"""Files that staff upload, and what their columns mean. Written by ``customers.imports.uploads``."""
 
 from django.db import models
 from django.db.models import Q
@@ -24,6 +24,9 @@ class Import(models.Model):
     )
     size = models.PositiveBigIntegerField(help_text="In bytes.")
     kind = models.CharField(max_length=30, blank=True, default="", help_text="Of ``csv_files.FORMATS``.")
+    dialect = models.JSONField(
+        default=dict, blank=True, help_text="How the file is written. Empty for a file in our own format."
+    )
     by = models.CharField(max_length=150, blank=True, default="", help_text="Who uploaded it.")
     state = models.CharField(max_length=9, choices=State, default=State.UPLOADED)
     uploaded_at = models.DateTimeField()
@@ -70,3 +73,18 @@ class Import(models.Model):
         if self.state == self.State.DONE:
             return 100
         return min(99, 100 * self.bytes_read // self.size) if self.size else 0
+
+
+class ColumnMapping(models.Model):
+    """What the columns of an imported file meant. A file with the same header is read in the same way."""
+
+    header_key = models.CharField(max_length=64, unique=True, help_text="A hash of the names of the columns.")
+    kind = models.CharField(max_length=30)
+    mapping = models.JSONField(default=dict, help_text="The field of each column.")
+    date_orders = models.JSONField(
+        default=dict, help_text="Of each column of dates with the day and month in front."
+    )
+    saved_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return ", ".join(self.mapping)

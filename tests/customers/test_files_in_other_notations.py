@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pytest
 import time_machine
 from django.core.management import CommandError
 
 from customers.models import Customer, Order, OrderLine
 from tests.support import shop
+from tests.support.workbooks import workbook
 
 pytestmark = pytest.mark.django_db
 
@@ -332,19 +331,6 @@ def test_one_file_gives_customers_orders_and_lines(run) -> None:
 # -- Workbooks
 
 
-def workbook(*rows: tuple[Any, ...], before: str = "") -> bytes:
-    """An .xlsx file with the rows in one sheet, after an empty sheet."""
-    book = openpyxl.Workbook()
-    if before:
-        book.active["A1"] = before
-    sheet = book.create_sheet("Ordini")
-    for row in rows:
-        sheet.append(row)
-    stream = io.BytesIO()
-    book.save(stream)
-    return stream.getvalue()
-
-
 ROWS = (
     ("Ordini di marzo",),
     (),
@@ -361,7 +347,7 @@ ROWS = (
 
 def test_a_workbook_is_read_with_its_dates_and_numbers(run, tmp_path) -> None:
     path = tmp_path / "ordini.xlsx"
-    path.write_bytes(workbook(*ROWS))
+    path.write_bytes(workbook(Sheet=[], Ordini=ROWS))
 
     output = shop.failing("import_csv", "auto", path)
 
@@ -377,7 +363,7 @@ def test_a_workbook_is_read_with_its_dates_and_numbers(run, tmp_path) -> None:
 
 
 def test_another_sheet_of_a_workbook_can_be_chosen(run) -> None:
-    data = workbook(("E-mail", "Nome"), ("a@example.org", "Ada"), before="Istruzioni")
+    data = workbook(Sheet=[("Istruzioni",)], Ordini=[("E-mail", "Nome"), ("a@example.org", "Ada")])
 
     run(data, "--sheet", "Ordini")
 
