@@ -58,6 +58,7 @@ NO_PAGES = {
             "campaigns_couponpool_empty",
             "customers_import_cancel",
             "customers_import_start",
+            "customers_import_describe",
             "segments_endpoint_pause",
             "segments_endpoint_resume",
             "segments_endpoint_rotate",
