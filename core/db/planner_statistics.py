@@ -104,7 +104,7 @@ class TemporaryTableStatistics:
                 self.add_changed_rows(name, rows)
                 self.existing.add(name)
                 self.filled.add(name)  # it may have existed before
-        elif self.changed:
+        elif any(name in sql for name in self.changed):  # most do not, and the patterns are slow
             for name in _EMPTIED.findall(sql):
                 if name in self.changed:
                     self.changed[name] = 0
