@@ -3,12 +3,13 @@
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 
-from .db import planner_statistics
+from .db import lookups, planner_statistics
 
 
 class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        """Install the wrapper that analyzes temporary tables on each new connection."""
+        """Register our lookups, and install the wrapper that analyzes temporary tables on each new connection."""
+        lookups.register_lookups()
         connection_created.connect(planner_statistics.install_statistics_wrapper)

@@ -38,7 +38,7 @@ class PolicyCustomers:
     def __init__(self, keys: Collection[int], channels: Iterable[type[Channel]], at: datetime) -> None:
         self._channels = list(channels)
         self._columns = sorted({_CAP_ADDRESS} | {c.address.compared for c in self._channels if c.address})
-        self.rows = self._read(Q(pk__in=keys))
+        self.rows = self._read(Q(pk__one_of=keys))
         self.others = self._read_others()
         everybody = [*self.rows.values(), *self.others.values()]
         self._by_address: dict[str, dict[str, list[Row]]] = {column: {} for column in self._columns}
@@ -70,8 +70,8 @@ class PolicyCustomers:
         shares = Q()
         for column in self._columns:
             if addresses := {row[column] for row in self.rows.values() if row[column]}:
-                shares |= Q(**{f"{column}__in": addresses})
-        return self._read(shares & ~Q(pk__in=self.rows)) if shares else {}
+                shares |= Q(**{f"{column}__one_of": addresses})
+        return self._read(shares & ~Q(pk__one_of=self.rows)) if shares else {}
 
     def is_reachable(self, row: Row, channel: type[Channel]) -> bool:
         return row[_reaches(channel)] and not (channel.obeys_suppressions and self.is_suppressed(row))
@@ -118,7 +118,7 @@ def _has_precedence(other: Row, row: Row, address: AddressColumns) -> bool:
 
 def _count_sent(customers: Collection[int], at: datetime) -> Counter[int]:
     capped = Delivery.objects.filter(
-        customer__in=customers, sent_at__gt=at - CAP_PERIOD, step__channel__in=capped_keys()
+        customer__one_of=customers, sent_at__gt=at - CAP_PERIOD, step__channel__in=capped_keys()
     )
     return Counter(dict(capped.order_by().values_list("customer").annotate(sent=Count("pk"))))
 
@@ -129,7 +129,7 @@ def reachable_customers(
     """Return which of the customers can be reached, by the key of the channel."""
     channels = list(channels)
     rows: list[Row] = list(
-        Customer.objects.filter(pk__in=customers)
+        Customer.objects.filter(pk__one_of=customers)
         .order_by()
         .values(
             "pk",
@@ -149,14 +149,14 @@ def reachable_customers(
 
 
 def _suppressed_among(addresses: Iterable[str]) -> frozenset[str]:
-    found = Suppression.objects.filter(address__in=addresses).values_list("address", flat=True)
+    found = Suppression.objects.filter(address__one_of=addresses).values_list("address", flat=True)
     return frozenset(address for address in found if address)
 
 
 def merged_among(customers: Iterable[int]) -> set[int]:
     """Return which of the customers were merged into another one."""
     return set(
-        Customer.objects.filter(pk__in=customers, merged_into__isnull=False)
+        Customer.objects.filter(pk__one_of=customers, merged_into__isnull=False)
         .order_by()
         .values_list("pk", flat=True)
     )
@@ -168,7 +168,7 @@ def merged_among(customers: Iterable[int]) -> set[int]:
 def latest_orders(customers: Collection[int], since: datetime, at: datetime) -> dict[int, datetime]:
     """Return when customers placed their latest counting order in ``(since, at]``."""
     orders = Order.objects.filter(
-        customer__in=customers, placed_at__gt=since, placed_at__lte=at, status__in=COUNTING_STATUSES
+        customer__one_of=customers, placed_at__gt=since, placed_at__lte=at, status__in=COUNTING_STATUSES
     )
     return dict(orders.order_by().values_list("customer").annotate(latest=Max("placed_at")))
 
@@ -181,7 +181,7 @@ def memberships(customers: Collection[int], segments: Collection[int]) -> set[tu
     found = _stored_memberships(customers, segments)
     if len(found) == len(customers) * len(segments):
         return found
-    merged = Customer.objects.filter(merged_into__in=customers).order_by()
+    merged = Customer.objects.filter(merged_into__one_of=customers).order_by()
     visitors: dict[int, Any] = dict(merged.values_list("pk", "merged_into"))
     if visitors:
         found |= {
@@ -192,7 +192,7 @@ def memberships(customers: Collection[int], segments: Collection[int]) -> set[tu
 
 
 def _stored_memberships(customers: Collection[int], segments: Collection[int]) -> set[tuple[int, int]]:
-    stored = Membership.objects.filter(customer__in=customers, segment__in=segments)
+    stored = Membership.objects.filter(customer__one_of=customers, segment__in=segments)
     return set(stored.order_by().values_list("customer_id", "segment_id"))
 
 
@@ -239,7 +239,7 @@ def stays_of_deliveries(deliveries: Sequence[Delivery]) -> dict[int, Stay]:
     """Return since when the customers of deliveries are in the campaign, by delivery. Journeys say so."""
     ending = [delivery for delivery in deliveries if delivery.campaign.ends_with_order]
     journeys = Journey.objects.filter(
-        customer__in={delivery.customer_id for delivery in ending},
+        customer__one_of={delivery.customer_id for delivery in ending},
         campaign__in={delivery.campaign_id for delivery in ending},
     )
     began: dict[tuple[int, int, str], datetime] = {}
@@ -283,7 +283,7 @@ def find_duplicates(
     if not sharing:
         return {}
     sent_or_waiting = Delivery.objects.filter(
-        customer__in={row["pk"] for others in sharing.values() for row in others},
+        customer__one_of={row["pk"] for others in sharing.values() for row in others},
         step__in={delivery.step_id for delivery in deliveries if delivery.pk in sharing},
         state__in=("planned", "sending", "sent", "written"),
     )

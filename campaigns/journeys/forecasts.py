@@ -276,9 +276,9 @@ def _audience_among(keys: Collection[int], campaign: Campaign, at: datetime) -> 
     if not keys:
         return []
     if campaign.trigger == Campaign.Trigger.LEAVES:
-        left = _left_queryset(campaign, at).filter(customer__in=keys)
+        left = _left_queryset(campaign, at).filter(customer__one_of=keys)
         return _not_members(campaign, set(left.values_list("customer_id", flat=True)))
-    return list(_members_queryset(campaign).filter(pk__in=keys).values_list("pk", flat=True))
+    return list(_members_queryset(campaign).filter(pk__one_of=keys).values_list("pk", flat=True))
 
 
 def _members_queryset(campaign: Campaign) -> QuerySet[Customer]:
@@ -300,7 +300,7 @@ def _left_queryset(campaign: Campaign, at: datetime) -> QuerySet[Change]:
 
 
 def _not_members(campaign: Campaign, keys: Collection[int]) -> list[int]:
-    customers = Customer.objects.existing().filter(~Exists(_memberships_queryset(campaign)), pk__in=keys)
+    customers = Customer.objects.existing().filter(~Exists(_memberships_queryset(campaign)), pk__one_of=keys)
     return list(customers.order_by("pk").values_list("pk", flat=True))
 
 
@@ -312,7 +312,7 @@ def _starting(
     is_dated = campaign.trigger in (Campaign.Trigger.AT, Campaign.Trigger.EVERY)
     if campaign.reentry_after is None and is_dated:
         return dict.fromkeys(occasions, everybody)
-    earlier = Journey.objects.filter(campaign=campaign.pk, customer__in=everybody).order_by()
+    earlier = Journey.objects.filter(campaign=campaign.pk, customer__one_of=everybody).order_by()
     latest = dict(earlier.values_list("customer_id").annotate(latest=Max("began_at")))
     if not latest or campaign.reentry_after is None:
         return dict.fromkeys(occasions, everybody - latest.keys())
