@@ -3,6 +3,8 @@
 Each run has its own process and its own empty database. `bulk_create_s` is plain Django code that writes the same
 customers and orders. It omits the rest of an import: rejecting rows with line and reason, keeping values where cells
 are empty, identity resolution, and the queue for facts. Facts are timed separately.
+
+`other_notation` imports the same orders from a file with semicolons, decimal commas and DD/MM/YYYY, in Windows-1252.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from typing import Any
 import harness
 
 from customers.facts import update
-from customers.imports import csv_files
+from customers.imports import csv_files, detection
 from customers.models import Customer, Order
 from customers.rows.kinds import ORDERS
 from customers.rows.settings import shop_settings
@@ -52,6 +54,25 @@ def run_import(path: Path, batch: int) -> dict[str, float]:
     if report.refused or report.created != report.read:
         raise SystemExit(f"not every row was imported: {report}")
     return {"seconds": imported - started, "facts": facts_updated - imported, "peak": peak}
+
+
+def run_other_notation(path: Path, batch: int) -> dict[str, float]:
+    """Import a file in another notation, and time its detection separately."""
+    started = time.perf_counter()
+    with path.with_name("other.csv").open("rb") as stream:
+        detected = detection.detect(stream)
+        found = time.perf_counter()
+        report = csv_files.import_file(
+            csv_files.FORMATS[detected.kind],
+            stream,
+            shop_settings(),
+            update_facts=False,
+            dialect=detected.dialect,
+        )
+    if report.refused or report.created != report.read:
+        raise SystemExit(f"not every row was imported: {report}")
+    done = time.perf_counter()
+    return {"seconds": done - started, "detection": found - started, "peak": peak_memory_mb()}
 
 
 def run_bulk_create(path: Path, batch: int) -> dict[str, float]:
@@ -101,6 +122,7 @@ def order_from_row(row: dict[str, str], customers: dict[str, int]) -> Order:
 COMPETITORS: dict[str, Callable[[Path, int], dict[str, float]]] = {
     "import": run_import,
     "bulk_create": run_bulk_create,
+    "other_notation": run_other_notation,
 }
 
 
@@ -123,6 +145,23 @@ def write_csv(path: Path, rows: int) -> None:
         sheet = csv.DictWriter(stream, ORDERS.csv_columns)
         sheet.writeheader()
         sheet.writerows(orders)
+
+
+def write_other_notation(path: Path, source: Path) -> None:
+    """Write the same orders as a spreadsheet in Italian does."""
+    with (
+        source.open(encoding="utf-8", newline="") as rows,
+        path.open("w", encoding="cp1252", newline="") as stream,
+    ):
+        sheet = csv.writer(stream, delimiter=";")
+        sheet.writerow(
+            ["Numero ordine", "Codice cliente", "Data ordine", "Stato", "Totale", "Sconto", "Valuta"]
+        )
+        for row in csv.DictReader(rows):
+            placed_at = datetime.fromisoformat(row["placed_at"]).astimezone(UTC)
+            amounts = [f"{row[name] or 0} €".replace(".", ",") for name in ("total", "discount_total")]
+            ids = row["order_id"], row["customer_id"]
+            sheet.writerow([*ids, f"{placed_at:%d/%m/%Y %H:%M}", row["status"], *amounts, row["currency"]])
 
 
 def order_rows(rows: int) -> Iterator[dict[str, str]]:
@@ -153,6 +192,9 @@ def measure(engine: str, folder: Path, rows: int, times: int, batch: int) -> dic
         "bulk_create_s": taken["bulk_create"],
         "ratio": round(taken["bulk_create"] / taken["import"], 2),
         "bulk_create_orders_only_s": round(median(one["orders"] for one in runs["bulk_create"]), 3),
+        "other_notation_s": taken["other_notation"],
+        "other_notation_detection_s": round(median(one["detection"] for one in runs["other_notation"]), 3),
+        "other_notation_mb": round(median(one["peak"] for one in runs["other_notation"]), 1),
         "facts_s": round(median(one["facts"] for one in runs["import"]), 3),
         "rows_per_s": round(rows / taken["import"]),
         "memory": {
@@ -185,6 +227,7 @@ def main() -> None:
         harness.log(f"Writing the files, of {options.orders:,} orders and of twice as many")
         write_csv(folder / "orders.csv", options.orders)
         write_csv(folder / "twice.csv", 2 * options.orders)
+        write_other_notation(folder / "other.csv", folder / "orders.csv")
         figures = {
             engine: measure(engine, folder, options.orders, options.times, options.batch)
             for engine in engines

@@ -371,6 +371,7 @@ def _dialect_context(
     shown = dialect or Dialect()
     orders = sorted(set(shown.date_orders.values()))
     platform = known_platform(table.columns)
+    is_masked = not contact_data.may_see(request)
     context: dict[str, Any] = {
         "dialect": shown,
         "notation": _notation_text(shown, is_workbook=bool(table.sheets)),
@@ -382,12 +383,14 @@ def _dialect_context(
         "decimal_marks": DECIMAL_MARKS,
         "date_orders": DATE_ORDERS if orders else {},
         "date_order": orders[0] if len(orders) == 1 else "",
-        "undecided_dates": [(column, _example(table, column)) for column in shown.undecided_columns],
+        "undecided_dates": [
+            (column, contact_data.HIDDEN if is_masked else _example(table, column))
+            for column in shown.undecided_columns
+        ],
         "are_amounts_undecided": shown.decimal_mark == ASK,
     }
     if kind and kind.name in FIELDS:
         mapping = _shown_mapping(upload, kind, table.columns)
-        is_masked = not contact_data.may_see(request)
         context["targets"] = _targets(kind)
         context["mapped_columns"] = [
             (
