@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.db.models import Model, Q, QuerySet
 
 Row = TypeVar("Row", bound=Model)
@@ -88,4 +88,4 @@ def _repeat(action: Callable[[], object], every: float, ended: threading.Event) 
             except DatabaseError:
                 continue  # SQLite is busy: no other worker can write either, so the lease is safe
     finally:
-        connection.close()
+        connections.close_all()  # of this thread; most blocks end before it has opened one

@@ -34,7 +34,8 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
     """
     create_table()
     fill = touched_customers.move_touched if plan.empties_queue else touched_customers.copy_touched
-    touched = fill(CANDIDATES)
+    # Customers who are touched from now on are left to the next refresh.
+    touched = fill(CANDIDATES) if plan.has_touched else 0
     added = sum(
         add_candidates(query)
         for refresh, segments in _by_last_refresh(plan)

@@ -48,7 +48,7 @@ class RefreshPlan:
     ``selected`` are all segments to refresh. Those whose rule is invalid are in ``invalid`` with the error, the rest in
     ``planned``. ``others`` are incremental segments that are not refreshed. ``empties_queue`` tells whether this
     refresh empties the queue of touched customers, which needs that no other active segment still needs it.
-    ``previous`` is the refresh with the former statistics.
+    ``has_touched`` tells whether the queue had any. ``previous`` is the refresh with the former statistics.
     """
 
     context: EvaluationContext
@@ -57,6 +57,7 @@ class RefreshPlan:
     invalid: tuple[tuple[Segment, str], ...]
     others: tuple[Segment, ...]
     empties_queue: bool
+    has_touched: bool
     customers: int
     previous: Refresh | None
     statistics_source: StatisticsSource
@@ -117,6 +118,7 @@ def plan_refresh(
         invalid=tuple(invalid),
         others=tuple(others),
         empties_queue=empties_queue,
+        has_touched=state.has_touched,
         customers=totals.customers if totals else 0,
         previous=previous,
         statistics_source=_reuse_statistics(context, previous, totals, [rule for _, rule in rules]),

@@ -1,4 +1,4 @@
-"""What a refresh starts from: the segments with their last refreshes, the totals, and the next record dated ahead.
+"""What a refresh starts from: the segments with their last refreshes, the totals, and whether anything waits.
 
 One statement reads it all, and only the columns that a refresh needs, because a pass over few records costs little more
 than its fixed statements.
@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from django.db import DEFAULT_DB_ALIAS, models
 
 from core.db import dialect, execution
-from customers.models import Totals, Upcoming
+from customers.models import Totals, Touched, Upcoming
 from segments.models import Refresh, Segment
 from segments.rules import Rule, RuleError, parse
 
@@ -43,13 +43,15 @@ Row = TypeVar("Row", bound=models.Model)
 class StoredState:
     """``segments`` are those with a rule, in the order of their keys. ``rules`` are their rules, or why one is invalid.
 
-    ``next_due_at`` is the instant of the next record dated ahead.
+    ``next_due_at`` is the instant of the next record dated ahead, and ``has_touched`` says whether touched customers
+    wait in their queue.
     """
 
     totals: Totals | None
     segments: Sequence[Segment]
     rules: Mapping[int, Rule | RuleError]
     next_due_at: datetime | None
+    has_touched: bool
 
     def has_records_due(self, at: datetime) -> bool:
         """Return whether any record dated after the facts' instant is due by another instant."""
@@ -59,13 +61,13 @@ class StoredState:
 def read_state() -> StoredState:
     """Read all segments with a rule. Other columns of a segment or a refresh are read when they are needed."""
     rows = execution.fetch_all(_statement(), [Segment.Kind.DYNAMIC.value])
-    next_due_at = rows[0][0]
+    next_due_at, has_touched = rows[0][:2]
     refreshes: dict[int, Refresh | None] = {}
     segments: list[Segment] = []
     rules: dict[int, Rule | RuleError] = {}
-    start = 1 + len(TOTALS_COLUMNS)
+    start = 2 + len(TOTALS_COLUMNS)
     middle = start + len(SEGMENT_COLUMNS)
-    totals = _instance(Totals, TOTALS_COLUMNS, rows[0][1:start])
+    totals = _instance(Totals, TOTALS_COLUMNS, rows[0][2:start])
     for row in rows:
         segment = _instance(Segment, SEGMENT_COLUMNS, row[start:middle])
         if segment is None:
@@ -78,7 +80,7 @@ def read_state() -> StoredState:
         segments.append(segment)
         rules[segment.pk] = _parse_text(row[start + _RULE])
     next_due = dialect.datetime_from_row(next_due_at) if next_due_at else None
-    return StoredState(totals, segments, rules, next_due)
+    return StoredState(totals, segments, rules, next_due, bool(has_touched))
 
 
 @lru_cache(maxsize=1_000)
@@ -96,7 +98,8 @@ def _statement() -> str:
         for alias, names in (("t", TOTALS_COLUMNS), ("s", SEGMENT_COLUMNS), ("r", REFRESH_COLUMNS))
         for column in names
     )
-    return f"""SELECT (SELECT min(due_at) FROM {Upcoming._meta.db_table}), {columns}
+    return f"""SELECT (SELECT min(due_at) FROM {Upcoming._meta.db_table}),
+            EXISTS (SELECT 1 FROM {Touched._meta.db_table} LIMIT 1), {columns}
         FROM (SELECT 1 AS always) AS always LEFT JOIN {Totals._meta.db_table} t ON true
         LEFT JOIN {Segment._meta.db_table} s ON s.kind = %s
         LEFT JOIN {Refresh._meta.db_table} r ON r.id = s.refresh_id
