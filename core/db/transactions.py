@@ -24,8 +24,15 @@ class ConcurrentWrite(OperationalError):
     """Another transaction wrote the same rows first. Trying again in a new transaction finds them."""
 
 
+class LockNotAvailable(OperationalError):
+    """Other transactions hold a table that this one does not wait for."""
+
+
 MAX_TRIES = 5
-DEADLOCK_DETECTED = "40P01"  # SQLSTATE of PostgreSQL
+# SQLSTATE of PostgreSQL
+DEADLOCK_DETECTED = "40P01"
+SERIALIZATION_FAILURE = "40001"
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 def is_transient_error(error: BaseException | None) -> bool:
@@ -40,9 +47,9 @@ def is_transient_error(error: BaseException | None) -> bool:
     return isinstance(error, DatabaseError | InterfaceError)
 
 
-def retry_on_conflict(function: Callable[[], Result]) -> Result:
+def retry_on_conflict(function: Callable[[], Result], tries: int = MAX_TRIES) -> Result:
     """Run a function in a transaction, and a few times again after a deadlock or ``ConcurrentWrite``."""
-    for _ in range(MAX_TRIES - 1):
+    for _ in range(tries - 1):
         try:
             with transaction.atomic():
                 return function()
@@ -52,6 +59,18 @@ def retry_on_conflict(function: Callable[[], Result]) -> Result:
                 raise
     with transaction.atomic():
         return function()
+
+
+def retry_with_new_snapshot(function: Callable[[], Result]) -> Result:
+    """Run a function that opens its own transactions, and a few times again if one has read an outdated row."""
+    for _ in range(MAX_TRIES - 1):
+        try:
+            return function()
+        except OperationalError as error:
+            is_outdated = getattr(error.__cause__, "sqlstate", "") == SERIALIZATION_FAILURE
+            if connection.in_atomic_block or not is_outdated:
+                raise
+    return function()
 
 
 @contextmanager
@@ -82,6 +101,43 @@ def lock_exclusive(table: str) -> None:
     """Wait until no other transaction shares a table, and lock it until this one ends."""
     if is_postgresql():
         execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+
+
+def try_lock_shared(*tables: str) -> None:
+    """Share tables as ``lock_shared`` does, without waiting. Raises LockNotAvailable."""
+    _lock_at_once(f"LOCK TABLE {', '.join(tables)} IN ROW SHARE MODE NOWAIT")
+
+
+def try_lock_exclusive(table: str) -> None:
+    """Lock a table as ``lock_exclusive`` does, without waiting. Raises LockNotAvailable."""
+    _lock_at_once(f"LOCK TABLE {table} IN EXCLUSIVE MODE NOWAIT")
+
+
+def _lock_at_once(statement: str) -> None:
+    if not is_postgresql():
+        return
+    try:
+        execute(statement)
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE:
+            raise LockNotAvailable(str(error)) from error
+        raise
+
+
+# Two kinds of transactions, each of which shares a table among its own kind and excludes the other one. Whoever asks
+# later waits behind those who wait already, so neither kind starves. The table itself is never written.
+
+
+def lock_for_messages(table: str) -> None:
+    """Share a table with other transactions that process messages. Those that write records wait for it."""
+    if is_postgresql():
+        execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+
+
+def lock_for_records(table: str) -> None:
+    """Share a table with other transactions that write records. Those that process messages wait for it."""
+    if is_postgresql():
+        execute(f"LOCK TABLE {table} IN SHARE MODE")
 
 
 @contextmanager

@@ -3,13 +3,13 @@
 from collections.abc import Collection
 from typing import Final
 
-from core.db import execution, locks, temporary_tables, transactions
-from customers.models import UnsignedLink
+from core.db import execution, temporary_tables, transactions
+from customers.models import IdentityLock, UnsignedLinkLock
 
 from .lookup import CUSTOMER_ID, IDENTITY_TABLE
 
-IDENTITY_LOCK: Final = "identities"
-"""The lock that a transaction holds while it resolves identities."""
+LOCK_TABLE: Final = IdentityLock._meta.db_table
+"""The table that a transaction locks while it resolves identities: drains share it, others lock it alone."""
 
 
 def lock_identities_to_trust(customer_ids: Collection[str]) -> None:
@@ -20,14 +20,19 @@ def lock_identities_to_trust(customer_ids: Collection[str]) -> None:
 
 def lock_identities() -> None:
     """Wait until nobody else resolves identities. The lock ends with the transaction."""
-    locks.acquire(IDENTITY_LOCK)
+    transactions.lock_exclusive(LOCK_TABLE)
 
 
 def lock_unsigned_links() -> None:
     """Wait for transactions whose records name customer ids, and block new ones until this transaction ends, because
     it may link an id to a browser.
     """
-    transactions.lock_exclusive(UnsignedLink._meta.db_table)
+    transactions.lock_for_messages(UnsignedLinkLock._meta.db_table)
+
+
+def lock_named_customer_ids() -> None:
+    """Let no message link a browser to a customer id that records name until this transaction ends."""
+    transactions.lock_for_records(UnsignedLinkLock._meta.db_table)
 
 
 def untrusted_among(customer_ids: Collection[str]) -> list[str]:

@@ -21,6 +21,7 @@ class KnownId(NamedTuple):
 
     identity: int
     customer: int
+    is_trusted: bool = True
 
 
 def find_known_ids(ids: Iterable[ExternalId]) -> dict[ExternalId, KnownId]:
@@ -30,13 +31,16 @@ def find_known_ids(ids: Iterable[ExternalId]) -> dict[ExternalId, KnownId]:
     if not by_kind:
         return {}
     asked = " UNION ALL ".join(
-        f"""SELECT kind, value, id, customer_id FROM {IDENTITY_TABLE}
+        f"""SELECT kind, value, id, customer_id, is_trusted FROM {IDENTITY_TABLE}
             WHERE kind = '{kind}' AND value IN ({dialect.json_texts_sql("%s")})"""
         for kind in by_kind
     )
     # Each list as one parameter: there may be ten thousand ids.
     found = execution.fetch_all(asked, [json.dumps(sorted(set(values))) for values in by_kind.values()])
-    return {ExternalId(kind, value): KnownId(identity, customer) for kind, value, identity, customer in found}
+    return {
+        ExternalId(kind, value): KnownId(identity, customer, bool(is_trusted))
+        for kind, value, identity, customer, is_trusted in found
+    }
 
 
 # -- Links without a signature

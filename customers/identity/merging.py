@@ -69,10 +69,11 @@ def _move_to_customers(visitors: Mapping[int, int]) -> None:
         f"""SELECT id, merged_into_id FROM {CUSTOMERS_TABLE}
             WHERE merged_into_id IN (SELECT visitor FROM merged_visitors)"""
     )
-    targets = {one: visitors[visitor] for one, visitor in followers} | {**visitors}
+    # Another drain may revive a follower whose id is used again: then it follows no more.
+    moved = {**dict(followers), **{visitor: visitor for visitor in visitors}}
     execution.execute_many(
-        f"UPDATE {CUSTOMERS_TABLE} SET merged_into_id = %s WHERE id = %s",
-        [(customer, visitor) for visitor, customer in sorted(targets.items())],
+        f"UPDATE {CUSTOMERS_TABLE} SET merged_into_id = %s WHERE id = %s AND (merged_into_id = %s OR id = %s)",
+        [(visitors[visitor], one, visitor, visitor) for one, visitor in sorted(moved.items())],
     )
     mark_facts_stale(
         Sql("SELECT visitor FROM merged_visitors UNION SELECT customer FROM merged_visitors"), merged=True

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from core.db.transactions import ConcurrentWrite
 from customers.models import Identity
 
 from . import assertions, staged_customers, unsigned_links
@@ -44,7 +45,8 @@ def resolve(
     """Get or create the customers of ids, and merge the profiles that assertions connect.
 
     ``unsigned`` are unsigned assertions of browsers. ``named`` are customer ids that a trusted sender names, besides
-    those of ``ids`` and ``asserted``. Call it in a transaction that holds the lock of identities.
+    those of ``ids`` and ``asserted``. Call it in a transaction that holds the lock of identities, or shares it and has
+    locked what it names (``drain_locks``).
     """
     all_ids = {*ids, *asserted_ids(asserted), *(ExternalId(ANONYMOUS_ID, one.visitor) for one in unsigned)}
     trusted = {*named, *(one.value for one in all_ids if one.kind == CUSTOMER_ID)}
@@ -104,6 +106,8 @@ def _get_or_create_ids(
     customers = [one for one in missing if one.kind == CUSTOMER_ID]
     staged_customers.get_or_create(CUSTOMER_ID, (one.value for one in customers), at)
     known_ids |= find_known_ids(customers)
+    if any(not known_ids[one].is_trusted for one in customers):
+        raise ConcurrentWrite("another drain has just linked a browser to an id that a trusted sender names")
     # A browser that is linked to a customer id needs no profile of its own.
     visitors = [one for one in missing if one.kind == ANONYMOUS_ID]
     alone = [one for one in visitors if not any(other.kind == CUSTOMER_ID for other in partners[one])]

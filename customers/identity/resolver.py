@@ -7,10 +7,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from core.db import transactions
-from customers.models import UnsignedLink
-
-from .identity_locks import lock_identities, lock_identities_to_trust, untrusted_among
+from .identity_locks import (
+    lock_identities,
+    lock_identities_to_trust,
+    lock_named_customer_ids,
+    untrusted_among,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,7 @@ def trust_customer_ids(customer_ids: Collection[str], at: datetime) -> None:
     if not customer_ids:
         return
     lock_identities_to_trust(customer_ids)
-    # Until the commit, nobody links a browser to an id that the records name (see ``lock_unsigned_links``).
-    transactions.lock_shared(UnsignedLink._meta.db_table)
+    lock_named_customer_ids()
     if named := untrusted_among(customer_ids):
         lock_identities()
         _resolver[0].trust(named, at)

@@ -7,7 +7,7 @@ draft is kept.
 from core.db import execution, temporary_tables, transactions
 from core.db.sql import Sql
 from customers.facts import queue
-from customers.models import OrderLine, OrderMessage, RecordKey
+from customers.models import DraftLock, OrderLine, OrderMessage, RecordKey
 
 from . import record_keys, stored_records
 from .stored_records import RecordTable
@@ -15,14 +15,19 @@ from .stored_records import RecordTable
 _ORDER_MESSAGES, _LINES = OrderMessage._meta.db_table, OrderLine._meta.db_table
 
 
-def lock_shared() -> None:
+def lock_for_records() -> None:
     """Let no orders of messages be processed until this transaction ends, so that messages find the order."""
-    transactions.lock_shared(_ORDER_MESSAGES)
+    transactions.lock_for_records(DraftLock._meta.db_table)
+
+
+def lock_for_messages() -> None:
+    """Wait for transactions that write orders of files and the API, and block new ones until this one ends."""
+    transactions.lock_for_messages(DraftLock._meta.db_table)
 
 
 def lock_exclusive() -> None:
-    """Wait for transactions that write orders, and block new ones until this transaction ends."""
-    transactions.lock_exclusive(_ORDER_MESSAGES)
+    """Wait for all transactions that write orders, and block new ones until this transaction ends."""
+    transactions.lock_exclusive(DraftLock._meta.db_table)
 
 
 def prepare_replacement(records: RecordTable) -> None:

@@ -97,7 +97,8 @@ def _ingest(
             identity_locks.lock_identities_to_trust(
                 named_customer_ids(kind, ((line, *record) for line, record in kept))
             )
-        drafts.lock_shared()
+        if call.origin is Origin.RECORDS:  # whoever writes orders of messages has locked drafts before
+            drafts.lock_for_records()
     awaited: list[str] = []
     if kind is EVENTS:
         event_partitions.create_for(kept, call.origin, call.at)

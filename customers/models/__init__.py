@@ -15,6 +15,7 @@ from .facts import (
     Upcoming,
 )
 from .identity_link import IdentityLink, OrderMessage, Traits, UnsignedLink
+from .locks import DraftLock, DrainKey, IdentityLock, UnsignedLinkLock
 from .order import COUNTING_STATUSES, Order, OrderLine, lines_of
 from .privacy import ConsentChange, Erasure, Salt, Tombstone
 from .record_key import RecordKey
@@ -34,6 +35,8 @@ __all__ = [
     "Customer",
     "CustomerQuerySet",
     "DatedAttribute",
+    "DraftLock",
+    "DrainKey",
     "Erasure",
     "Event",
     "EventProduct",
@@ -42,6 +45,7 @@ __all__ = [
     "FactsAsOf",
     "Identity",
     "IdentityLink",
+    "IdentityLock",
     "Import",
     "Order",
     "OrderLine",
@@ -57,6 +61,7 @@ __all__ = [
     "Touched",
     "Traits",
     "UnsignedLink",
+    "UnsignedLinkLock",
     "Upcoming",
     "lines_of",
 ]

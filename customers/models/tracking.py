@@ -73,6 +73,10 @@ class Batch(models.Model):
     user_agent = models.CharField(max_length=500, blank=True, default="")
     size = models.PositiveIntegerField(help_text="How many messages it holds.")
     body = models.TextField(help_text="The JSON, inflated.")
+    named_ids = models.BinaryField(
+        null=True,
+        help_text="Hashes of the ids that its messages name. Empty if an earlier version stored the request.",
+    )
 
     class Meta:
         """A queue."""

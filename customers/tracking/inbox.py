@@ -2,6 +2,10 @@
 
 A request is one row, written before the request is answered. A worker processes the rows in the order of receipt, and
 deletes them in the same transaction, so a worker that is killed has processed all of them or none.
+
+On PostgreSQL, several workers drain the inbox side by side. Each locks the oldest rows that are free. A row one of
+whose ids an earlier row names waits until that row is processed (``named_ids``). So messages about one id are processed
+in the order of receipt. ``customers.identity.drain_locks`` locks what they change.
 """
 
 import gc
@@ -10,31 +14,34 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models.functions import Length
 
-from core.db import locks, time_limits, transactions
+from core.db import time_limits, transactions
 from customers.facts import update
-from customers.identity import identity_locks
+from customers.identity import drain_locks
 from customers.models import Batch, RefusedMessage, Source
 from customers.privacy.mentions import Mentions
 from customers.wakeups import INBOX
 
 from . import messages, processing
 from .messages import BATCH
+from .named_ids import hash_named_ids, read_hashes
 from .processing import MessageProblem, ReceivedMessage
+from .request_body import RequestBody
 
 log = structlog.get_logger(__name__)
 
 MAX_BATCHES: Final = 500
+MAX_TRIES: Final = 10  # drains that meet in one person try again
+BATCHES_TO_CHOOSE_FROM: Final = 500  # for each of the workers that may drain
 MESSAGES_BATCH_SIZE: Final = 10_000
 MIN_MESSAGES_BATCH_SIZE: Final = 150  # if statements exceed their time limit
 MAX_CHARACTERS: Final = 8_000_000  # bounds the memory of a worker
@@ -44,10 +51,18 @@ MAX_REFUSED_PER_DAY: Final = 1_000
 REFUSED_RETENTION: Final = timedelta(days=14)
 
 
-def store_batch(source: Source, call: str, text: str, size: int, user_agent: str, at: datetime) -> None:
+def store_batch(
+    source: Source, call: str, body: RequestBody, size: int, user_agent: str, at: datetime
+) -> None:
     """Store a request and wake a worker. When this returns, the request can be acknowledged."""
     Batch.objects.create(
-        source=source, received_at=at, call=call, user_agent=user_agent[:500], size=size, body=text
+        source=source,
+        received_at=at,
+        call=call,
+        user_agent=user_agent[:500],
+        size=size,
+        body=body.text,
+        named_ids=hash_named_ids(body.content, call),
     )
     INBOX.request()
 
@@ -55,15 +70,20 @@ def store_batch(source: Source, call: str, text: str, size: int, user_agent: str
 def drain(seconds: float = math.inf) -> int:
     """Process waiting messages, then update facts. Return how many messages were processed.
 
-    If another worker is draining the inbox, stop. If the time is over before the inbox is empty, wake a worker again.
+    If other workers are draining what waits, stop. If the time is over before the inbox is empty, wake a worker again.
     """
     started_at, processed = time.monotonic(), 0
     portion = time_limits.AdaptiveBatch(MESSAGES_BATCH_SIZE, MIN_MESSAGES_BATCH_SIZE)
     INBOX.acknowledge()
     is_empty = not Batch.objects.exists()
     while not is_empty:
-        done = portion.run(lambda limit: transactions.retry_on_conflict(lambda: _drain_batches(limit)))
-        if done is None:
+        try:
+            done = portion.run(
+                lambda limit: transactions.retry_on_conflict(lambda: _drain_batches(limit), MAX_TRIES)
+            )
+        except (transactions.LockNotAvailable, transactions.ConcurrentWrite):
+            done = None
+        if not done:
             INBOX.request_soon()
             break
         processed += done.messages
@@ -71,8 +91,8 @@ def drain(seconds: float = math.inf) -> int:
         if not is_empty and time.monotonic() - started_at > seconds:
             INBOX.request()
             break
-    if processed:
-        update.update_facts()
+    if processed:  # another drain may be merging a customer meanwhile
+        transactions.retry_with_new_snapshot(update.update_facts)
     return processed
 
 
@@ -86,7 +106,12 @@ def retry_refused(refused: Iterable[RefusedMessage]) -> int:
                 continue
             body = f'{{"{BATCH}": [{one.message}]}}' if one.call == BATCH else one.message
             Batch.objects.create(
-                source_id=one.source_id, received_at=one.received_at, call=one.call, size=1, body=body
+                source_id=one.source_id,
+                received_at=one.received_at,
+                call=one.call,
+                size=1,
+                body=body,
+                named_ids=hash_named_ids(_decode(body), one.call),
             )
             one.delete()
     INBOX.request()
@@ -102,8 +127,12 @@ def remove_mentions(mentions: Mentions) -> None:
         bodies = content[BATCH] if batch.call == BATCH else []
         remaining = [one for one in bodies if not mentions.in_json(_encode(one))]
         if remaining:
-            body = json.dumps({**content, BATCH: remaining})
-            Batch.objects.filter(pk=batch.pk).update(size=len(remaining), body=body)
+            content = {**content, BATCH: remaining}
+            Batch.objects.filter(pk=batch.pk).update(
+                size=len(remaining),
+                body=json.dumps(content),
+                named_ids=hash_named_ids(content, batch.call),
+            )
         else:
             batch.delete()
 
@@ -117,13 +146,15 @@ class _Drained:
 
 
 def _drain_batches(limit: int) -> _Drained | None:
-    """Process the oldest batches, of at most ``limit`` messages. Return None if another worker holds the lock.
+    """Process the oldest batches, of at most ``limit`` messages. Return None if all of them are other workers'.
 
     A single batch may have more. Called in a transaction.
     """
-    if not locks.try_acquire(identity_locks.IDENTITY_LOCK):
+    if not drain_locks.begin():
         return None
     batches, are_all = _oldest_batches(limit)
+    if not batches and not are_all:
+        return None
     with _garbage_collected_later():
         received = [one for batch in batches for one in _messages_of_batch(batch)]
         if received:
@@ -145,17 +176,66 @@ def _garbage_collected_later() -> Iterator[None]:
 
 
 def _oldest_batches(limit: int) -> tuple[list[Batch], bool]:
-    """Return the oldest batches within the limits, and whether no others are waiting."""
-    sizes = list(Batch.objects.order_by("pk").values_list("pk", "size", Length("body"))[:MAX_BATCHES])
-    messages = accumulate(size for _, size, _ in sizes)
-    characters = accumulate(length for *_, length in sizes)
-    chosen = [
-        key
-        for place, ((key, *_), count, length) in enumerate(zip(sizes, messages, characters, strict=True))
-        if place == 0 or (count <= limit and length <= MAX_CHARACTERS)
-    ]
+    """Return the oldest batches that can be processed now, within the limits, and whether no others are waiting.
+
+    They are locked until the transaction ends.
+    """
+    drains = drain_locks.max_drains()
+    shown = BATCHES_TO_CHOOSE_FROM * drains
+    rows = Batch.objects.order_by("pk").values_list("pk", "size", "named_ids")[:shown]
+    waiting = [_Waiting(*row) for row in rows]
+    if not waiting:
+        return [], True
+    ours = _lock_oldest(waiting, limit)
+    if drains > 1 and ours and max(ours) < waiting[-1].key:
+        INBOX.request()  # enough is waiting for another worker
+    chosen = _choose(waiting, ours, limit)
     found = Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk")
-    return list(found), len(chosen) == len(sizes) < MAX_BATCHES
+    return list(found), len(chosen) == len(waiting) < shown
+
+
+class _Waiting(NamedTuple):
+    """A batch that waits."""
+
+    key: int
+    size: int
+    named_ids: bytes | memoryview | None
+
+
+def _lock_oldest(waiting: Sequence[_Waiting], limit: int) -> dict[int, int]:
+    """Lock the oldest of the batches that are free, about as many as the limits allow. Return their lengths."""
+    count = limit * len(waiting) // max(1, sum(one.size for one in waiting))
+    free = Batch.objects.filter(pk__in=[one.key for one in waiting]).order_by("pk")
+    if connection.features.has_select_for_update_skip_locked:
+        free = free.select_for_update(skip_locked=True)
+    return dict(free.values_list("pk", Length("body"))[: max(1, min(count, MAX_BATCHES))])
+
+
+def _choose(waiting: Sequence[_Waiting], ours: Mapping[int, int], limit: int) -> list[int]:
+    """Return which of our batches can be processed now, within the limits.
+
+    A batch waits if an earlier one names one of its ids, and is another worker's or waits itself.
+    """
+    chosen: list[int] = []
+    blocked: set[int] = set()
+    messages = characters = 0
+    for one in waiting:
+        if one.key in ours and not blocked:
+            is_free = True
+        elif one.named_ids is None:  # it may name any id
+            break
+        else:
+            hashes = read_hashes(one.named_ids)
+            is_free = one.key in ours and blocked.isdisjoint(hashes)
+            if not is_free:
+                blocked |= hashes
+        if is_free:
+            messages += one.size
+            characters += ours[one.key]
+            if chosen and (messages > limit or characters > MAX_CHARACTERS):
+                break
+            chosen.append(one.key)
+    return chosen
 
 
 def _messages_of_batch(batch: Batch) -> Iterator[ReceivedMessage]:

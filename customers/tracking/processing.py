@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from core.values import email_addresses
 from core.wakeup import notify_on_commit
-from customers.identity import resolution, tombstones
+from customers.identity import drain_locks, resolution, tombstones
 from customers.identity.assertions import Assertion
+from customers.identity.drain_locks import IdKey, NamedThings
 from customers.identity.lookup import ANONYMOUS_ID, CUSTOMER_ID
 from customers.identity.resolution import Resolution
 from customers.identity.unsigned_links import UnsignedAssertion
@@ -61,15 +63,15 @@ class MessageProblem:
 
 
 def process_messages(received: Sequence[ReceivedMessage], at: datetime) -> list[MessageProblem]:
-    """Process messages in the caller's transaction. The caller holds the lock of identities.
+    """Process messages in the caller's transaction, which ``drain_locks.begin`` has begun.
 
     Return the problems of invalid messages, which do not affect the others.
     """
-    tombstones.lock_shared()  # before any row is locked: an erasure waits for us, or we for it
     shop = shop_settings()
     problems: list[MessageProblem] = []
     results: list[tuple[ReceivedMessage, Interpretation]] = []
-    new = list(_new_messages(list(_parse_messages(received, shop, problems))))
+    bot_messages: Counter[int] = Counter()
+    new = list(_new_messages(list(_parse_messages(received, shop, problems, bot_messages))))
     for original, message in new:
         try:
             result = interpretation.interpret(authorize(original.source, message), shop)
@@ -87,6 +89,8 @@ def process_messages(received: Sequence[ReceivedMessage], at: datetime) -> list[
     ]
     results = [pair for index, pair in enumerate(results) if index not in over_limit]
     _write_interpretations([result for _, result in results], at)
+    for source, count in sorted(bot_messages.items()):  # last, because the row stays locked
+        sources.count_bots(source, count)
     problems += [
         MessageProblem(original, f"{reason} (the rest was kept)")
         for original, result in results
@@ -96,10 +100,12 @@ def process_messages(received: Sequence[ReceivedMessage], at: datetime) -> list[
 
 
 def _parse_messages(
-    received: Sequence[ReceivedMessage], shop: ShopSettings, problems: list[MessageProblem]
+    received: Sequence[ReceivedMessage],
+    shop: ShopSettings,
+    problems: list[MessageProblem],
+    bot_messages: Counter[int],
 ) -> Iterator[tuple[ReceivedMessage, TrackedMessage]]:
-    """Return the valid messages, without those of bots."""
-    bot_messages: Counter[int] = Counter()
+    """Return the valid messages, without those of bots, which are counted by source."""
     for original in received:
         try:
             messages.check_size(original.body)
@@ -114,8 +120,6 @@ def _parse_messages(
             bot_messages[original.source.pk] += 1
         else:
             yield original, message
-    for source, count in bot_messages.items():
-        sources.count_bots(source, count)
 
 
 def _new_messages(
@@ -156,7 +160,8 @@ def _tombstone_ids(source: Source, message: TrackedMessage) -> list[tombstones.I
 
 def _write_interpretations(results: Sequence[Interpretation], at: datetime) -> None:
     if any(result.order or result.identity_links or result.unsigned_id for result in results):
-        drafts.lock_exclusive()  # before any row is locked: orders of files wait for us, or we for them
+        drafts.lock_for_messages()  # before any row is locked: orders of files wait for us, or we for them
+    keys = drain_locks.lock_named(_named_things(results))
     assertions = [
         Assertion(one, other, result.message.at, result.message.message_id)
         for result in results
@@ -197,7 +202,33 @@ def _write_interpretations(results: Sequence[Interpretation], at: datetime) -> N
         ]
         if events:
             writer.ingest_new_events(events, at, origin=origin)
+    drain_locks.delete_keys(keys)
     notify_on_commit(records_changed)
+
+
+def _named_things(results: Sequence[Interpretation]) -> NamedThings:
+    """Return what messages name. Those that link or describe an id concern the whole person."""
+    ids: dict[IdKey, bool] = {}
+    for result in results:
+        named: set[IdKey] = {result.identity, *(one for link in result.identity_links for one in link)}
+        if result.message.user_id:
+            named.add((CUSTOMER_ID, result.message.user_id))
+        if result.unsigned_id:
+            named |= {(ANONYMOUS_ID, result.message.anonymous_id), (CUSTOMER_ID, result.unsigned_id)}
+        is_whole = bool(
+            result.identity_links or result.unsigned_id or result.traits or result.consent or result.order
+        )
+        for one in named:
+            ids[one] = is_whole or ids.get(one, False)
+    return NamedThings(
+        ids,
+        addresses=[
+            email_addresses.fold_email(email) for result in results if (email := result.traits.get("email"))
+        ],
+        orders=[result.order.order_id for result in results if result.order],
+        moves=any(result.identity_links or result.unsigned_id for result in results),
+        consent=any(result.consent or "email" in result.traits for result in results),
+    )
 
 
 def _owner(result: Interpretation, resolved: Resolution) -> tuple[int, int | None]:

@@ -71,7 +71,7 @@ def _receive(request: HttpRequest, address: str) -> HttpResponse:
         if wait := rate_limits.seconds_to_wait(source, size, len(body.text), client_ip(request), at):
             raise RequestError(429, "too_many_messages", f"Send again in {wait} seconds.", retry_after=wait)
         if size:
-            inbox.store_batch(source, call, body.text, size, request.headers.get("User-Agent", ""), at)
+            inbox.store_batch(source, call, body, size, request.headers.get("User-Agent", ""), at)
         sources.record_use(source, at)
     except Error as error:
         if not transactions.is_transient_error(error):

@@ -26,6 +26,7 @@ OF_A_SHOP = [
     "EMAIL_BACKEND",
     "EMAIL_TIMEOUT",
     "EMAIL_URL",
+    "INBOX_DRAINS",
     "LOG_JSON",
     "LOG_LEVEL",
     "PUBLIC_URL",
