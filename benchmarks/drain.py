@@ -1,6 +1,7 @@
 """Draining the inbox: the cost of an event, in parts, and drains side by side with a database that is far away."""
 
 import argparse
+import json
 import multiprocessing
 import time
 from datetime import UTC, datetime
@@ -9,15 +10,15 @@ from typing import Any
 import costs
 import harness
 from django.db import connection
-from tracking_traffic import EVENTS_A_REQUEST, cut, make_requests
+from tracking_traffic import cut, make_small_requests
 
 from core.db import execution
 from customers.models import Batch, Event, Facts, Source
-from customers.tracking import inbox, sources
+from customers.tracking import inbox, request_body, sources
 from customers.tracking.messages import BATCH
 
 PARTS = 5
-MAX_DRAINS = 1
+MAX_DRAINS = 16
 """How many processes can drain the inbox side by side."""
 
 Figures = dict[str, Any]
@@ -80,11 +81,17 @@ def _require_every_event(count: int) -> None:
 
 
 def measure_distant_drains(options: argparse.Namespace) -> Figures:
-    """Drain the inbox with several processes whose statements each wait. Return events per second."""
-    source, _ = make_source()
-    for body in make_requests(0, range(options.events)):
-        size = min(EVENTS_A_REQUEST, options.events)
-        inbox.store_batch(source, BATCH, body.decode(), size, "", datetime.now(UTC))
+    """Drain the inbox with several processes whose statements each wait. Return events per second.
+
+    The requests are small: see ``make_small_requests``.
+    """
+    server, _ = make_source()
+    browser, _ = sources.create_source(Source(name="Pages", kind="browser", messages_a_minute=100_000_000))
+    for kind, messages in make_small_requests(range(options.events)):
+        content = {BATCH: messages}
+        body = request_body.RequestBody(json.dumps(content), content)
+        source = server if kind == "server" else browser
+        inbox.store_batch(source, BATCH, body, len(messages), "", datetime.now(UTC))
     connection.close()
     ready = multiprocessing.Barrier(options.drains + 1)
     drains = [

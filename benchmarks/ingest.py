@@ -8,7 +8,8 @@ columns and indexes (`drain_vs_copy`), and the seconds with those of multi-row i
 checkouts, divide their `drain_us`.
 
 With `--latency-ms`, only this is measured: one or several drains whose statements each take that much longer, as with a
-database on another machine.
+database on another machine. Half of the messages are of browsers, each in a request of its own, and half of a server,
+in requests of ten. Divide the `distant_events_per_s` of several `--drains` by those of one.
 """
 
 import argparse
@@ -134,7 +135,7 @@ def run(options: argparse.Namespace) -> Figures:
         arguments += ["--latency-ms", str(options.latency_ms)]
     figures: Figures = {}
     with harness.database("postgresql") as url, redis_server() as redis:
-        os.environ["REDIS_URL"] = redis.url
+        os.environ |= {"REDIS_URL": redis.url, "INBOX_DRAINS": str(options.drains)}
         for name in DISTANT_PARTS if options.latency_ms else PARTS:
             part = harness.run_part(url, "--run", name, *arguments)
             harness.log(f"  {name:<10} {_rounded(part)}")

@@ -20,6 +20,8 @@ import harness
 from segments_project.server.bundled_servers import free_port, signal_on_parent_death
 
 EVENTS_A_REQUEST = 100
+EVENTS_A_VISIT = 10
+BROWSERS_AT_A_TIME = 50
 EVENT_NAMES = ("Page Viewed", "Product Viewed", "Product Viewed", "Product Added", "Search")
 STARTS_AT = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -36,13 +38,31 @@ def make_requests(client: int, numbers: range) -> list[bytes]:
     ]
 
 
+def make_small_requests(numbers: range) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield requests as (kind of the source, messages), as they come in while a shop is open.
+
+    Half of the visits are of browsers, fifty at a time, each of whose events is a request of its own. The others are
+    sent by a server, each visit in one request.
+    """
+    chance = random.Random("small")
+    for part in cut(numbers, 2 * BROWSERS_AT_A_TIME * EVENTS_A_VISIT):
+        visits = cut(part, EVENTS_A_VISIT)
+        browsers, servers = visits[::2], visits[1::2]
+        for place in range(EVENTS_A_VISIT):
+            for visit in browsers:
+                if place < len(visit):
+                    yield "browser", [make_message(chance, 0, visit[place])]
+            for visit in servers[place::EVENTS_A_VISIT]:
+                yield "server", [make_message(chance, 0, number) for number in visit]
+
+
 def cut(numbers: range, length: int) -> list[range]:
     """Cut a range into parts of at most this length."""
     return [numbers[start : start + length] for start in range(0, len(numbers), length)]
 
 
 def make_message(chance: random.Random, client: int, number: int) -> dict[str, Any]:
-    visit = number // 10
+    visit = number // EVENTS_A_VISIT
     product = chance.randrange(2_000)
     ids = {"anonymousId": f"{client:08x}-0000-4000-8000-{visit:012x}"}
     if visit % 50 == 0:
