@@ -132,6 +132,7 @@ def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:
         row = rows[number - 1] if number <= len(rows) else Step(campaign=campaign, number=number)
         for name in STEP_FIELDS:
             setattr(row, name, getattr(new, name))
+        row.not_converted = new.not_converted
         row.save()
     campaign.steps.filter(number__gt=len(steps)).delete()
 

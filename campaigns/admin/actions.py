@@ -93,7 +93,8 @@ def copy_campaign(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     }
     values |= {"name": f"Copy of {campaign.name}"[:200], "starts_at": None}
     steps = [
-        Step(**{name: getattr(step, name) for name in lifecycle.STEP_FIELDS}) for step in campaign.steps.all()
+        Step(**{name: getattr(step, name) for name in (*lifecycle.STEP_FIELDS, "not_converted")})
+        for step in campaign.steps.all()
     ]
     try:
         draft = lifecycle.save_campaign(Campaign(**values), steps, staff_user(request))

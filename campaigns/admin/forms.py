@@ -111,7 +111,7 @@ class StepForm(forms.ModelForm):
         model = Step
         fields = ("channel", "wait", "subject", "text", "html", "url")
         help_texts = {
-            "text": 'Uses Django\'s template language, such as {{ customer.first_name|default:"there" }}.'
+            "text": 'Values and conditions are written in Liquid, such as {{ first_name | default: "there" }}.'
         }
         widgets = {
             "subject": UnfoldAdminTextInputWidget,

@@ -40,11 +40,15 @@ def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]
     steps = list(campaign.steps.all())
     state = campaign.state
     may_write = request.user.has_perm(access.CHANGE_CAMPAIGN)
+    is_started = state in (Campaign.State.RUNNING, Campaign.State.PAUSED)
     return {
         "original": campaign,
         "campaign": campaign,
         "segment": campaign.segment,
         "steps": steps,
+        "invalid_steps": [
+            (step, problems) for step in steps if is_started and (problems := rendering.problem_texts(step))
+        ],
         "rows": [
             (
                 step,

@@ -10,7 +10,7 @@ from campaigns.links.link_rewriting import WEB_URL, strip_punctuation
 
 from .template_masking import PLACEHOLDER, mask, unmask
 
-_LINK_VALUE: Final = re.compile(r"\{\{\s*(?:\w+\.)*(?:\w+_)?url\b")
+_LINK_VALUE: Final = re.compile(r"\{\{-?\s*(?:\w+(?:\[\d+\])?\.)*(?:\w+_)?url\b")
 
 
 def remove_tag_lines(text: str) -> str:

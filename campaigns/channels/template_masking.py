@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-_TOKEN: Final = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}")  # the same as Django's
+_TOKEN: Final = re.compile(r"\{%.*?%\}|\{\{.*?\}\}")
 OPEN, CLOSE = "\ue000", "\ue001"  # characters without a meaning, around the number of a token
 PLACEHOLDER: Final = re.compile(f"{OPEN}([0-9]+){CLOSE}")
 

@@ -12,7 +12,7 @@ from django.conf import settings
 MAX_LINK_LENGTH: Final = 1_000
 
 # A host counts as written by the author only if nothing of it comes from a value.
-_TOKEN: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}")
+_TOKEN: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}")
 _VALUE: Final = "\ue000"
 _AUTHORED_URL: Final = re.compile(r"https?://[^\s<>\"'\ue000]+", re.IGNORECASE)
 _WHOLE_HOST: Final = re.compile(r"https?://[^/?#\s]+[/?#]", re.IGNORECASE)

@@ -3,7 +3,6 @@
 ``campaigns.messages.template_language`` defines the language, ``campaigns.messages.variables`` the values.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,7 +39,10 @@ __all__ = [
 
 COMPILED_CACHE_SIZE: Final = 256  # steps
 
-_ANSWER: Final = re.compile(r"\{[{%][^{}]*?\banswers\.(\w+)")
+NOT_CONVERTED: Final = (
+    "This message is written in the template language of an earlier version, and {} could not be converted to Liquid."
+    " Edit it, and save it."
+)
 NO_CHANNEL: Final = "This channel is not available. Choose another one."
 
 
@@ -106,13 +108,8 @@ def preview(step: Step, customer: Customer, at: datetime, coupon: str = "") -> P
 
 def answer_names(steps: Iterable[Step]) -> list[str]:
     """Return the names of the answers that the templates of these steps print, in their order."""
-    names = dict.fromkeys(
-        name
-        for step in steps
-        for source in (step.subject, step.text, step.html, step.url)
-        for name in _ANSWER.findall(source)
-    )
-    return list(names)
+    compiled = (part for step in steps for part in _compile_step(step).parts.values())
+    return list(dict.fromkeys(name for part in compiled for name in part.answers))
 
 
 def uses_variable(steps: Iterable[Step], name: str) -> bool:
@@ -190,6 +187,8 @@ class _CompiledStep:
 
 
 def _compile_step(step: Step) -> _CompiledStep:
+    if step.not_converted:
+        return _CompiledStep((Problem("text", NOT_CONVERTED.format(step.not_converted)),))
     channel = CHANNELS.get(step.channel)
     return _compile_parts(channel, step.subject, step.text, step.html, step.url)
 
@@ -224,8 +223,8 @@ def _unreadable_parts(channel: type[Channel], sources: Mapping[str, str]) -> Ite
         if len(sources[part.name]) > part.max_length:
             yield Problem(part.name, f"longer than {part.max_length:,} characters.", part.label)
             return
-        if not template_language.has_closed_tags(sources[part.name]):
-            yield Problem(part.name, "a {{, {% or {# is not closed in its line.", part.label)
+        if problem := template_language.tag_problem(sources[part.name]):
+            yield Problem(part.name, problem, part.label)
             return
 
 

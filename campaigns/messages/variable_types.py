@@ -2,9 +2,9 @@
 
 A value that a customer lacks is false in a condition, and an error that names it where it is printed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 
 class MissingValue(Exception):
@@ -61,30 +61,41 @@ class Missing:
     def __len__(self) -> int:
         return 0
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())  # otherwise, __getitem__ would make it endless
+
     def __getitem__(self, part: Any) -> "Missing":
-        return self if isinstance(part, slice) else Missing(f"{self.name}.{part}")
+        if isinstance(part, slice):
+            return self
+        return Missing(f"{self.name}[{part}]" if isinstance(part, int) else f"{self.name}.{part}")
+
+    def __liquid__(self) -> None:
+        """Return what Liquid compares."""
 
     def __str__(self) -> str:
-        self.fail()
+        raise self.error()
 
-    def fail(self) -> NoReturn:
-        """Raise MissingValue."""
-        raise MissingValue(
-            f'{self.name} is missing. Add a fallback, such as {{{{ {self.name}|default:"…" }}}},'
+    def error(self) -> MissingValue:
+        return MissingValue(
+            f'{self.name} is missing. Add a fallback, such as {{{{ {self.name} | default: "…" }}}},'
             f" or put the text that needs it between {{% if {self.name} %}} and {{% endif %}}."
         )
 
 
 class ListValue(list[Any]):
-    """A list whose absent items are Missing."""
+    """A list whose absent items are Missing. An empty one is false in a condition, unlike lists of Liquid."""
 
     def __init__(self, name: str, items: Sequence[Any]) -> None:
         super().__init__(items)
         self.name = name
 
+    def __liquid__(self) -> "ListValue | None":
+        """Return what Liquid compares."""
+        return self or None
+
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, int) and not -len(self) <= index < len(self):
-            return Missing(f"{self.name}.{index}")
+            return Missing(f"{self.name}[{index}]")
         item = super().__getitem__(index)
         return ListValue(self.name, item) if isinstance(index, slice) else item
 

@@ -112,15 +112,20 @@ class Step(models.Model):
     # Without choices: campaigns.channels knows them, so that a new channel needs no migration.
     channel = models.CharField(max_length=20, default="email", help_text="The key of a channel.")
     subject = models.CharField(max_length=200, blank=True, default="")
-    text = models.TextField(
-        blank=True, default="", help_text="The plain text, in Django's template language."
-    )
+    text = models.TextField(blank=True, default="", help_text="The plain text, in Liquid.")
     html = models.TextField(blank=True, default="", help_text="The same as HTML.")
     url = models.CharField(
         max_length=500,
         blank=True,
         default="",
         help_text="The URL of a webhook, or the target of an on-site message.",
+    )
+    not_converted = models.CharField(
+        max_length=500,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="What of a message in Django's template language could not be converted to Liquid.",
     )
 
     class Meta:

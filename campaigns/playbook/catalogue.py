@@ -122,7 +122,7 @@ _TACTICS: Final = (
         ("newsletter-subscribers",), Email.key, (),
         repeated(days(21)),
         email_steps("recommended-for-you",
-               (IMMEDIATELY, "{{ first_name|default:'Hello' }}, this goes well with what you have")),
+               (IMMEDIATELY, "{{ first_name | default: 'Hello' }}, this goes well with what you have")),
     ),
     Tactic(
         "subscribers-offer", "Offer only for subscribers",
@@ -174,7 +174,7 @@ _TACTICS: Final = (
         "Sends a personal code with recommended products, at a date you choose.",
         ("repeat", "hero"), Email.key, (CODES,),
         on_date(),
-        email_steps("personal-offer", (IMMEDIATELY, "{{ first_name|default:'Hello' }}, an offer only for you")),
+        email_steps("personal-offer", (IMMEDIATELY, "{{ first_name | default: 'Hello' }}, an offer only for you")),
     ),
     Tactic(
         "best-customers-club", "Exclusive loyalty programme",
@@ -208,7 +208,7 @@ _TACTICS: Final = (
         ("hero", "brand-lovers"), Email.key, (CODES, "birth dates"),
         on_entry(EACH_YEAR),
         # They enter at midnight, one day before their birthday.
-        email_steps("birthday-gift", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
+        email_steps("birthday-gift", (days(1), "Happy birthday, {{ first_name | default: 'friend' }}!")),
         narrowed_by={"birthday": {"within_next": "1d"}},
     ),
     Tactic(
@@ -371,7 +371,7 @@ _TACTICS: Final = (
         "Sends good wishes on their birthday, and sells nothing.",
         ("brand-lovers",), Email.key, ("birth dates",),
         on_entry(EACH_YEAR),
-        email_steps("birthday-letter", (days(1), "Happy birthday, {{ first_name|default:'friend' }}!")),
+        email_steps("birthday-letter", (days(1), "Happy birthday, {{ first_name | default: 'friend' }}!")),
         narrowed_by={"birthday": {"within_next": "1d"}},
     ),
     Tactic(

@@ -206,7 +206,7 @@ def test_errors_appear_beside_their_input(step, fields, expected, anna, leads):
 
 def test_a_dated_campaign_shows_how_many_get_it_and_sends_it_to_them(anna, friends):
     campaign = drafted(anna, friends)
-    step = {"subject": "News", "text": "Hello {{ customer.first_name|default:'you' }}"}
+    step = {"subject": "News", "text": "Hello {{ customer.first_name | default: 'you' }}"}
     anna.send("campaigns_campaign_edit", campaign.pk, **form_of(campaign, step, trigger="at"))
 
     assert "sends its messages to all members on its date. Friends has 3 members now" in shown(

@@ -122,7 +122,7 @@ def test_every_message_reads_well_for_every_kind_of_customer() -> None:
                 assert len(found.message.text) > 40
                 assert "\n\n\n" not in found.message.text
     text = TACTICS["cart-recovery"].steps[0].text
-    assert text.startswith('Hello {{ first_name|default:"there" }},\n')
+    assert text.startswith('Hello {{ first_name | default: "there" }},\n')
 
 
 @pytest.mark.django_db

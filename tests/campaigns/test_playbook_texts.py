@@ -151,7 +151,7 @@ BEFORE, AFTER = datetime(2026, 3, 20, 22, 59, tzinfo=UTC), datetime(2026, 3, 20,
 
 
 def mail_codes(pool: CouponPool, segment: Segment) -> None:
-    text = "{{ coupon }}{% if coupon_last_day %} until {{ coupon_last_day|date }}{% endif %}"
+    text = "{{ coupon }}{% if coupon_last_day %} until {{ coupon_last_day | date }}{% endif %}"
     made = lifecycle.save_campaign(
         Campaign(segment=segment, name="x", pool=pool), [Step(subject="x", text=text)]
     )

@@ -132,7 +132,7 @@ def test_a_campaign_posts_its_messages_once(receiver: Receiver) -> None:
                 Step(
                     channel=Webhook.key,
                     url=receiver.url,
-                    text="Dear {{ customer.first_name|default:'friend' }}",
+                    text="Dear {{ customer.first_name | default: 'friend' }}",
                 )
             ],
         )

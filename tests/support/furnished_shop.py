@@ -119,7 +119,7 @@ class RefusingBackend(EmailBackend):
 def run_campaigns(client: Client, guests: Segment) -> None:
     """Write to the guests, of whom some are refused or held back; begin a draft; export an audience."""
     now = datetime.now(UTC)
-    text = "Dear {{ customer.first_name|default:'guest' }},\n\nwe open on Friday."
+    text = "Dear {{ customer.first_name | default: 'guest' }},\n\nwe open on Friday."
     steps = [
         Step(subject=subject, text=text, wait=timedelta(days=days))
         for subject, days in (("We open", 0), ("We open soon", 2), ("We open tomorrow", 3))

@@ -20,6 +20,8 @@ from django.apps import apps
 from django.db.migrations.executor import MigrationExecutor
 from django.db import connection
 from segments.models import Segment, Membership
+from campaigns.messages import rendering
+from campaigns.models import Step
 plan = MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes())
 print(json.dumps({
     "unapplied": [str(migration) for migration, _ in plan],
@@ -28,6 +30,8 @@ print(json.dumps({
         "customers.RecordKey", "segments.Change", "campaigns.Campaign", "campaigns.Delivery")},
     "sizes": dict(Segment.objects.values_list("slug", "size")),
     "members": Membership.objects.count(),
+    "texts": list(Step.objects.order_by("pk").values_list("text", flat=True)),
+    "problems": [problem for step in Step.objects.all() for problem in rendering.problem_texts(step)],
 }))
 """
 NEWS = """
@@ -107,6 +111,8 @@ def test_an_earlier_database_is_upgraded_with_its_members(database: Database) ->
     assert before["unapplied"] == []
     assert before["members"] == sum(before["sizes"].values()) > 0
     assert all(before["rows"].values()), before["rows"]
+    assert before["problems"] == []
+    assert before["texts"][0].startswith('Dear {{ customer.first_name | default: "guest" }},')
     database.manage("verify_segments")
 
     database.manage("shell", "-v0", "--command", NEWS)
