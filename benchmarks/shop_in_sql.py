@@ -18,8 +18,10 @@ from typing import Any
 import harness
 from django.core.management.color import no_style
 from django.db import connection, models
+from django.db.models.functions import Coalesce
 
 from core.db import backends, dialect, execution, partitions, temporary_tables
+from core.db.sql import compose
 from core.values import sortable_values
 from customers.ingestion import event_partitions, line_writer, writer
 from customers.models import Customer, Event, Identity, Order, OrderLine, RecordKey
@@ -34,6 +36,7 @@ SEED = 20
 DAY = 86_400
 HISTORY_DAYS = 730
 EVENTS_EACH, ORDERS_EACH = 20, 2.5  # a customer
+ACTIVITY_SAMPLED = 5  # one in so many events and orders
 
 KNOWN, GUESTS = 0.15, 0.08  # shares of the customers: with an e-mail address; with an id of the shop's only
 MEETING = 1.5  # above 1, more people arrive early, because those who stay add to the later events
@@ -108,6 +111,7 @@ def build(customers: int, until: datetime, seed: int = SEED) -> None:
             _write_orders,
             _write_events,
             _write_record_keys,
+            _write_activity,
             _check_totals,
         ):
             step(plan)
@@ -489,6 +493,21 @@ def _write_record_keys(_: Plan) -> None:
         execution.execute(_insert(RecordKey, values, model._meta.db_table))
 
 
+def _write_activity(_: Plan) -> None:
+    """Number the customers of some events and orders, so that new ones are drawn by activity without reading all."""
+    for model in (Event, Order):
+        activity = _activity_table(model)
+        execution.execute(
+            f"""CREATE TABLE {activity} AS SELECT row_number() OVER (ORDER BY id) AS number, customer_id AS customer
+                FROM {model._meta.db_table} WHERE id % {ACTIVITY_SAMPLED} = 0"""
+        )
+        execution.execute(f"CREATE UNIQUE INDEX {activity}_number ON {activity} (number)")
+
+
+def _activity_table(model: type[models.Model]) -> str:
+    return f"benchmark_{model._meta.model_name}_customers"
+
+
 def _check_totals(plan: Plan) -> None:
     """Fail if the shop is too small, which happens if a person did more than the table of numbers can count."""
     for model, each in ((Order, ORDERS_EACH), (Event, EVENTS_EACH)):
@@ -654,19 +673,26 @@ class _Arrivals:
         }
 
     def _met(self, model: type[Event] | type[Order], count: int) -> list[str]:
-        """Choose customers by their activity, half of them by recent activity, so that active ones come more often."""
-        newest = model._default_manager.order_by("-pk").values_list("pk", flat=True).first() or 0
+        """Choose customers of the shop's history by their activity, half of them by recent activity."""
+        activity = _activity_table(model)
+        [(newest,)] = execution.fetch_all(f"SELECT COALESCE(max(number), 0) FROM {activity}")
         if not count or not newest:
             return [""] * count
-        keys = [
+        numbers = [
             self.random.randint(1 if self.random.random() < 0.5 else newest - newest // 20, newest)
             for _ in range(count)
         ]
-        whose: dict[int, str] = {}
-        for start in range(0, count, 10_000):
-            some = model._default_manager.filter(pk__in=keys[start : start + 10_000])
-            whose |= dict(some.values_list("pk", "customer__customer_id"))
-        return [whose.get(key, "") for key in keys]
+        of_number: dict[int, int] = dict(
+            execution.fetch_all(
+                compose(
+                    f"SELECT number, customer FROM {activity} WHERE {{chosen}}",
+                    chosen=dialect.is_one_of("number", numbers),
+                )
+            )
+        )
+        found = Customer.objects.filter(pk__one_of=[*set(of_number.values())])
+        names = dict(found.values_list("pk", Coalesce("merged_into__customer_id", "customer_id")))
+        return [names[of_number[number]] for number in numbers]
 
     def _moments(self, count: int, window: tuple[float, float] = (0, 1)) -> list[str]:
         """Draw ascending moments of a part of the time, after its start."""
