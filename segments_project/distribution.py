@@ -29,7 +29,6 @@ LAYOUT: Final = Layout(
             "customer_id",
         ),
     },
-    reference=("segments_segment",),
 )
 
 ON_COORDINATOR: Final = frozenset(

@@ -4,7 +4,7 @@ A plain PostgreSQL gets only the keys of the distributed layout: unique indexes 
 plain indexes.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -22,11 +22,11 @@ class Layout:
     """Where tables are. All others are on the coordinator.
 
     ``distributed`` names the distribution column of each table. The tables are co-located with the first one, and
-    the other tables' foreign keys may refer to it. Each machine has a copy of the tables in ``reference``.
+    the other tables' foreign keys may refer to it. No table is copied to each machine: a lock on a row of such a
+    reference table would lock all of its rows.
     """
 
     distributed: Mapping[str, str]
-    reference: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -133,13 +133,6 @@ def _replace_by_plain_index(table: str, name: str, definition: str) -> Callable[
 
 def _table_steps(layout: Layout) -> Iterator[Step]:
     existing = {table for (table,) in fetch_all("SELECT logicalrelid::text FROM pg_dist_partition")}
-    for table in layout.reference:
-        if table not in existing:
-            yield Step(
-                f"{table} is not a reference table.",
-                f"{table} is a reference table: each machine has a copy.",
-                _run("SELECT create_reference_table(%s)", table),
-            )
     first = next(iter(layout.distributed))
     for table, column in layout.distributed.items():
         if table in existing:

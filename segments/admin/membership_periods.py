@@ -36,10 +36,10 @@ def periods_of_customer(customer: Customer) -> MembershipPeriods:
         Change.objects.filter(customer=customer).select_related("segment").order_by("-pk")[: MAX_CHANGES + 1]
     )
     opened, before = _pair_changes(reversed(changes[:MAX_CHANGES]))
-    members = Membership.objects.filter(customer=customer).select_related("segment")
+    entered = dict(Membership.objects.filter(customer=customer).values_list("segment_id", "entered_at"))
     now = [
-        opened.get(member.segment_id) or MembershipPeriod(member.segment, member.entered_at)
-        for member in members.order_by("segment__name", "segment_id")
+        opened.get(segment.pk) or MembershipPeriod(segment, entered[segment.pk])
+        for segment in Segment.objects.filter(pk__in=entered).order_by("name", "pk")
     ]
     return MembershipPeriods(now, before[::-1], len(changes) > MAX_CHANGES)
 

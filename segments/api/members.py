@@ -99,12 +99,12 @@ class SegmentsOfCustomerView(APIView):
         is_live = _parse_live(request)
         customer = get_customer_or_404(customer_id)
         stored = Membership.objects.filter(customer=customer)
-        entered = dict(stored.values_list("segment__slug", "entered_at"))
-        is_in = Q(slug__in=entered)
+        entered = dict(stored.values_list("segment_id", "entered_at"))
+        is_in = Q(pk__in=entered)
         if is_live:
             is_in = Q(slug__in=live.matching_segments(customer.pk)) | (is_in & Q(kind=Segment.Kind.STATIC))
-        names = Segment.objects.filter(is_in).order_by("slug").values_list("slug", "name")
-        segments = [{"slug": slug, "name": name, "entered_at": entered.get(slug)} for slug, name in names]
+        names = Segment.objects.filter(is_in).order_by("slug").values_list("pk", "slug", "name")
+        segments = [{"slug": slug, "name": name, "entered_at": entered.get(key)} for key, slug, name in names]
         data = {"customer_id": customer.customer_id, "live": is_live, "segments": segments}
         return Response(SegmentsOfCustomerSerializer(data).data)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from customers.models import Customer
 from customers.privacy.personal_data import Section
-from segments.models import Change, Membership, Message
+from segments.models import Change, Membership, Message, Segment
 from segments.refresh import verification
 from segments.refresh.deletion import erase_members
 from segments.refresh.write import lock_members
@@ -15,12 +15,15 @@ from segments.webhooks import outbox
 
 def _export(customer: Customer) -> dict[str, Any]:
     members = Membership.objects.filter(customer=customer).order_by("entered_at", "segment_id")
+    entered = dict(members.values_list("segment_id", "entered_at"))
+    segments = Segment.objects.in_bulk(entered)
     changes = Change.objects.filter(customer=customer).order_by("pk")
     messages = Message.objects.filter(customer=customer).order_by("pk")
     return {
         "memberships": [
-            {"segment": slug, "name": name, "entered_at": entered_at.isoformat()}
-            for slug, name, entered_at in members.values_list("segment__slug", "segment__name", "entered_at")
+            {"segment": segments[key].slug, "name": segments[key].name, "entered_at": entered_at.isoformat()}
+            for key, entered_at in entered.items()
+            if key in segments
         ],
         "changes": [
             {"segment": slug, "change": change, "at": at.isoformat(), "cause": cause}

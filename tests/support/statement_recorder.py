@@ -75,7 +75,7 @@ class StatementRecorder:
         if key in self._checked:
             return
         self._checked.add(key)
-        tables = Tables(DISTRIBUTED, LAYOUT.reference, _columns)
+        tables = Tables(DISTRIBUTED, _columns)
         try:
             found = find_violations(statement, tables, one_customer=self._is_about_one_customer)
         except ParseError as error:

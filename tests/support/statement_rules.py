@@ -55,14 +55,13 @@ class Violation:
 
 @dataclass(frozen=True)
 class Tables:
-    """Where tables are. Each that is neither distributed nor a reference table is temporary or on the coordinator.
+    """Where tables are. Each that is not distributed is temporary or on the coordinator.
 
     ``distributed`` names the key of each customers' table. ``columns`` returns the columns of a table, or None if they
     are not known; then a column that is written without its table belongs to the innermost one.
     """
 
     distributed: Mapping[str, str]
-    reference: Collection[str] = ()
     columns: Callable[[str], Collection[str] | None] = lambda table: None
 
 
@@ -216,7 +215,7 @@ class _Check:
             key = item.columns.setdefault(self.tables.distributed[table], Column())
             item.customers.append(Occurrence(table, key, equalities))
             self.occurrences += item.customers
-        elif table not in self.tables.reference and not _is_of_catalogue(node):
+        elif not _is_of_catalogue(node):
             item.local.add(table)
         return item
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
-from segments.models import Membership
+from segments.models import Membership, Segment
 from segments.rules import values
 from segments.rules.base import Condition, Exposure, condition
 from segments.rules.context import EvaluationContext
@@ -24,7 +24,11 @@ class InSegment(Condition):
     entered: Moment | None = param(Moment)
 
     def _memberships(self) -> Any:
-        return Membership.objects.filter(customer=OuterRef("pk"), segment__slug=self.is_)
+        return self._members().filter(customer=OuterRef("pk"))
+
+    def _members(self) -> Any:
+        # Not joined: the members can be on other machines than the segments.
+        return Membership.objects.filter(segment__in=Segment.objects.filter(slug=self.is_))
 
     def q(self, context: EvaluationContext) -> Q:
         memberships = self._memberships()
@@ -39,8 +43,7 @@ class InSegment(Condition):
         """Select by the moment of entry. Changes of the other segment make their customers candidates anyway."""
         if self.entered is None:
             return []
-        memberships = Membership.objects.filter(segment__slug=self.is_)
-        return records_in_window(memberships, "entered_at", since, until, self.entered.spans)
+        return records_in_window(self._members(), "entered_at", since, until, self.entered.spans)
 
     def referenced_segments(self) -> set[str]:
         return {self.is_}
