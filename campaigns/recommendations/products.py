@@ -18,12 +18,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import F, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Max
+from django.db.models.expressions import RawSQL
 
 from campaigns.links.link_hosts import shop_url
 from campaigns.models import SoldProduct
 from core.db import dialect, execution, temporary_tables, transactions
+from core.db.sql import compose
 from core.values import sortable_values
 from customers.models import COUNTING_STATUSES, Event
 
@@ -33,7 +34,15 @@ MIN_SUPPORT: Final = 3  # orders: the minimum support
 MAX_BASKET_SIZE: Final = 50  # larger orders are from resellers
 MAX_PAIRS_PER_PRODUCT: Final = 30  # the best pairs are stored
 
+RANGE_SIZE: Final = 50_000  # keys of customers whose orders are read together
+
 PRODUCT_EVENTS: Final = ("Product Viewed", "Product Added")
+
+_COUNTING: Final = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
+_TEMPORARY_TABLES: Final = (
+    *("learned_baskets", "collected_products", "collected_pairs", "learned_pairs"),
+    *("latest_lines", "product_lines", "sightings"),
+)
 
 
 @dataclass(frozen=True)
@@ -99,60 +108,107 @@ def _text(properties: Mapping[str, Any], name: str) -> str:
 
 def learn_products(at: datetime) -> None:
     """Rebuild products and pairs from the orders up to ``at``."""
-    _collect_baskets(at)
+    _collect(at)
     with transaction.atomic():
         transactions.lock_exclusive("campaigns_boughttogether")
         _write_products(at)
         _write_pairs()
         _write_first_seen()
-    for table in ("learned_baskets", "learned_pairs", "latest_lines", "product_lines", "sightings"):
+    for table in _TEMPORARY_TABLES:
         temporary_tables.empty_table(table)
     _write_links(at)
 
 
-def _collect_baskets(at: datetime) -> None:
-    """Fill temporary tables with baskets and pairs.
+def _collect(at: datetime) -> None:
+    """Fill temporary tables with products, pairs and first orders, from the orders of one range of customers at a time.
 
     This runs outside a transaction, so that it blocks no other writer on SQLite.
     """
+    moment = dialect.datetime_type_sql()
+    for table, columns in (
+        (
+            "collected_products",
+            f"sku text, orders bigint, customer_id bigint, line bigint, placed_at {moment}",
+        ),
+        ("collected_pairs", "sku text, other text, orders bigint"),
+        ("sightings", f"sku text, at {moment}"),
+    ):
+        temporary_tables.create_temporary_table(table, columns)
+    orders = 0
+    [(last_key,)] = execution.fetch_all("SELECT COALESCE(max(id), 0) FROM customers_customer")
+    for after in range(0, last_key + 1, RANGE_SIZE):
+        orders += _collect_baskets(at, after)
+        _collect_first_orders(after)
+    _rank_pairs(orders)
+
+
+def _collect_baskets(at: datetime, after: int) -> int:
+    """Add the baskets of the customers in the range after a key. Return how many there are."""
     temporary_tables.create_temporary_table(
         "learned_baskets",
         f"order_id bigint, customer_id bigint, sku text, line bigint, placed_at {dialect.datetime_type_sql()}",
     )
-    temporary_tables.create_temporary_table(
-        "learned_pairs", "sku text, other text, orders bigint, lift bigint"
-    )
-    counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     # The latest order line of a product has its current name and price.
     execution.execute(
         f"""INSERT INTO learned_baskets
             SELECT o.id, o.customer_id, l.sku_folded, max(l.id), o.placed_at
             FROM customers_order o
             JOIN customers_orderline l ON l.customer_id = o.customer_id AND l.order_id = o.id
-            WHERE o.status IN ({counting}) AND o.placed_at > %s AND o.placed_at <= %s
-                AND l.quantity > 0 AND l.sku_folded <> ''
+            WHERE o.customer_id > %s AND o.customer_id <= %s AND o.status IN ({_COUNTING})
+                AND o.placed_at > %s AND o.placed_at <= %s AND l.quantity > 0 AND l.sku_folded <> ''
             GROUP BY o.id, o.customer_id, l.sku_folded, o.placed_at""",
-        [dialect.datetime_param(at - ORDER_PERIOD), dialect.datetime_param(at)],
+        [after, after + RANGE_SIZE, dialect.datetime_param(at - ORDER_PERIOD), dialect.datetime_param(at)],
     )
     execution.execute(
         f"""DELETE FROM learned_baskets WHERE order_id IN (
                 SELECT order_id FROM learned_baskets GROUP BY order_id HAVING count(*) > {MAX_BASKET_SIZE})"""
     )
     execution.execute("CREATE INDEX IF NOT EXISTS learned_by_order ON learned_baskets (order_id, sku)")
+    execution.execute(
+        """INSERT INTO collected_products SELECT sku, orders, customer_id, line, placed_at FROM (
+                SELECT learned_baskets.*, count(*) OVER (PARTITION BY sku) AS orders,
+                    row_number() OVER (PARTITION BY sku ORDER BY placed_at DESC, line DESC) AS rank
+                FROM learned_baskets
+            ) AS ranked WHERE rank = 1"""
+    )
+    execution.execute(
+        """INSERT INTO collected_pairs SELECT a.sku, b.sku, count(*)
+            FROM learned_baskets a JOIN learned_baskets b ON b.order_id = a.order_id AND b.sku <> a.sku
+            GROUP BY a.sku, b.sku"""
+    )
+    [(orders,)] = execution.fetch_all("SELECT count(DISTINCT order_id) FROM learned_baskets")
+    return int(orders)
+
+
+def _collect_first_orders(after: int) -> None:
+    execution.execute(
+        f"""INSERT INTO sightings SELECT l.sku_folded, min(o.placed_at)
+            FROM customers_orderline l
+            JOIN customers_order o ON o.customer_id = l.customer_id AND o.id = l.order_id
+            WHERE o.customer_id > %s AND o.customer_id <= %s AND o.status IN ({_COUNTING})
+                AND l.sku_folded <> ''
+            GROUP BY l.sku_folded""",
+        [after, after + RANGE_SIZE],
+    )
+
+
+def _rank_pairs(orders: int) -> None:
+    """Fill ``learned_pairs`` with the best pairs of each product, of so many orders."""
+    temporary_tables.create_temporary_table(
+        "learned_pairs", "sku text, other text, orders bigint, lift bigint"
+    )
     # Whole ten-thousandths, rounded half up: adding half the divisor first, as integer division cuts.
     execution.execute(
         f"""INSERT INTO learned_pairs
-            WITH alone AS MATERIALIZED (SELECT sku, count(*) AS orders FROM learned_baskets GROUP BY sku),
+            WITH alone AS MATERIALIZED (
+                    SELECT sku, CAST(sum(orders) AS bigint) AS orders FROM collected_products GROUP BY sku),
                 together AS MATERIALIZED (
-                    SELECT a.sku AS sku, b.sku AS other, count(*) AS orders
-                    FROM learned_baskets a JOIN learned_baskets b ON b.order_id = a.order_id AND b.sku <> a.sku
-                    GROUP BY a.sku, b.sku HAVING count(*) >= {MIN_SUPPORT}),
-                everything AS MATERIALIZED (SELECT count(DISTINCT order_id) AS orders FROM learned_baskets),
+                    SELECT sku, other, CAST(sum(orders) AS bigint) AS orders FROM collected_pairs
+                    GROUP BY sku, other HAVING sum(orders) >= {MIN_SUPPORT}),
                 lifted AS (
                     SELECT t.sku, t.other, t.orders,
-                        (20000 * t.orders * e.orders + a.orders * b.orders) / (2 * a.orders * b.orders) AS lift
-                    FROM together t CROSS JOIN everything e
-                    JOIN alone a ON a.sku = t.sku JOIN alone b ON b.sku = t.other)
+                        (20000 * t.orders * {orders} + a.orders * b.orders) / (2 * a.orders * b.orders) AS lift
+                    FROM together t JOIN alone a ON a.sku = t.sku JOIN alone b ON b.sku = t.other)
             SELECT sku, other, orders, lift FROM (
                 SELECT lifted.*, row_number() OVER (
                     PARTITION BY sku ORDER BY lift DESC, orders DESC, other) AS rank FROM lifted
@@ -166,9 +222,9 @@ def _write_products(at: datetime) -> None:
     )
     execution.execute(
         """INSERT INTO latest_lines SELECT customer_id, line, sku, orders FROM (
-                SELECT customer_id, sku, line, count(*) OVER (PARTITION BY sku) AS orders,
+                SELECT customer_id, sku, line, CAST(sum(orders) OVER (PARTITION BY sku) AS bigint) AS orders,
                     row_number() OVER (PARTITION BY sku ORDER BY placed_at DESC, line DESC) AS rank
-                FROM learned_baskets
+                FROM collected_products
             ) AS ranked WHERE rank = 1"""
     )
     temporary_tables.copy_rows(
@@ -208,15 +264,7 @@ def _write_first_seen() -> None:
 
     Events of browsers are untrusted and ignored. Events are searched once for each product.
     """
-    counting = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
     table = SoldProduct._meta.db_table
-    temporary_tables.create_temporary_table("sightings", f"sku text, at {dialect.datetime_type_sql()}")
-    execution.execute(
-        f"""INSERT INTO sightings SELECT l.sku_folded, min(o.placed_at)
-            FROM customers_orderline l
-            JOIN customers_order o ON o.customer_id = l.customer_id AND o.id = l.order_id
-            WHERE o.status IN ({counting}) AND l.sku_folded <> '' GROUP BY l.sku_folded"""
-    )
     execution.execute(
         f"""INSERT INTO sightings SELECT sku_folded, min(occurred_at) FROM customers_event
             WHERE sku_folded IN (SELECT sku_folded FROM {table} WHERE first_at IS NULL) AND NOT is_from_browser
@@ -234,18 +282,24 @@ def _write_first_seen() -> None:
 
 def _write_links(at: datetime) -> None:
     """Store the page and the picture of each product from its latest event of the last days."""
-    rank = Window(RowNumber(), partition_by="sku_folded", order_by=(F("occurred_at").desc(), F("pk").desc()))
     events = (
         Event.objects.filter(name__in=PRODUCT_EVENTS, occurred_at__gt=at - LINK_PERIOD, occurred_at__lte=at)
         .filter(properties__has_key="url")
         .exclude(sku_folded="")
-        .annotate(rank=rank)
-        .filter(rank=1)
     )
+    latest = events.order_by().values("sku_folded").annotate(at=Max("occurred_at"))
+    temporary_tables.create_temporary_table("latest_views", f"sku text, at {dialect.datetime_type_sql()}")
+    execution.execute(compose("INSERT INTO latest_views (sku, at) {latest}", latest=latest))
+    # Also rows of one product at the moment of another; the last of each product is its latest.
+    shown = events.filter(
+        sku_folded__in=RawSQL("SELECT sku FROM latest_views", ()),
+        occurred_at__in=RawSQL("SELECT at FROM latest_views", ()),
+    ).order_by("occurred_at", "pk")
     products = {
         sku: product_from_event(properties)
-        for sku, properties in events.values_list("sku_folded", "properties")
+        for sku, properties in shown.values_list("sku_folded", "properties")
     }
+    temporary_tables.empty_table("latest_views")
     changed = []
     for sold in SoldProduct.objects.iterator():
         product = products.get(sold.sku_folded)

@@ -208,8 +208,13 @@ class Reference:
         return [one for one in self.orders if one.what in ("paid", "fulfilled") and one.at <= NOW]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_recommendations_are_those_of_the_reference(seed: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "range_size"), [*((seed, products.RANGE_SIZE) for seed in range(3)), (3, 2)]
+)
+def test_recommendations_are_those_of_the_reference(
+    seed: int, range_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "RANGE_SIZE", range_size)
     reference = Reference(seed)
     reference.record()
     products.learn_products(NOW)
@@ -272,7 +277,9 @@ def test_products_that_are_no_longer_sold_are_forgotten() -> None:
 
 def view(number: int, who: str, **properties: Any) -> None:
     moment = f"2026-03-14T10:{number:02d}:00Z"
-    shop.import_rows("events", [f"v{number}", who, "", "Product Viewed", moment, json.dumps(properties)])
+    shop.import_rows(
+        "events", [f"v{number}-{who}", who, "", "Product Viewed", moment, json.dumps(properties)]
+    )
 
 
 def test_product_links_lead_only_to_the_shop(settings) -> None:
@@ -299,6 +306,21 @@ def test_product_links_lead_only_to_the_shop(settings) -> None:
     products.learn_products(NOW)
     sold = SoldProduct.objects.get()
     assert (sold.name, sold.url) == ("A lamp", "https://shop.example/lamp")
+
+
+def test_the_latest_view_names_the_page_of_a_product(settings) -> None:
+    settings.SHOP_URL = "https://shop.example/"
+    shop.orders("o1,c2,2026-03-01T10:00:00Z,9")
+    shop.lines("o1,lamp,1", "o1,sofa,1")
+    view(3, "c1", sku="sofa", url="/sofa-3")
+    view(1, "c1", sku="lamp", url="/lamp-1")
+    view(2, "c1", sku="lamp", url="/lamp-2")
+    view(2, "c3", sku="sofa", url="/sofa-2")
+
+    products.learn_products(NOW)
+
+    pages = {"lamp": "https://shop.example/lamp-2", "sofa": "https://shop.example/sofa-3"}
+    assert dict(SoldProduct.objects.values_list("sku", "url")) == pages
 
 
 def test_strange_events_make_no_strange_products() -> None:
