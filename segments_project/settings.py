@@ -160,9 +160,11 @@ else:
     DATABASE.setdefault("CONN_MAX_AGE", 60)
     DATABASE.setdefault("CONN_HEALTH_CHECKS", True)
     # JIT compilation takes longer than the queries of a refresh. A statement whose client is gone ends within
-    # seconds, and releases its locks.
+    # seconds, and releases its locks. Where tables are distributed, a join sends the rows of temporary tables to the
+    # customers' machines, never the other way round; other databases know no such setting and ignore it.
     DATABASE.setdefault("OPTIONS", {}).setdefault(
-        "options", "-c jit=off -c client_connection_check_interval=5s"
+        "options",
+        "-c jit=off -c client_connection_check_interval=5s -c citus.local_table_join_policy=prefer-local",
     )
     DATABASE["OPTIONS"].setdefault("connect_timeout", 5)  # seconds, after which the error page is shown
 DATABASES = {"default": DATABASE}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -31,8 +32,8 @@ def server(environment: dict[str, str]) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def variables(environment: dict[str, str]) -> dict[str, str]:
-    options = f"options=-c%20jit%3Doff%20-c%20search_path%3D{SCHEMA}"
-    return environment | {"DATABASE_URL": f"{environment['DATABASE_URL']}?{options}"}
+    options = quote(f"-c jit=off -c citus.local_table_join_policy=prefer-local -c search_path={SCHEMA}")
+    return environment | {"DATABASE_URL": f"{environment['DATABASE_URL']}?options={options}"}
 
 
 def numbers_of_rows(server: psycopg.Connection) -> dict[str, int]:

@@ -20,7 +20,10 @@ KEY = 5  # bytes of a customer's key at least, so that the keys of all customers
 def test_a_refresh_moves_only_rows_of_customers_with_something_new() -> None:
     keys = [f"c{number:05}" for number in range(CUSTOMERS)]
     shop.customers(*(f"{key},{key}@example.com" for key in keys), header="customer_id,email")
-    shop.orders(*(f"o{key},{key},{NOON - timedelta(days=90)},50" for key in keys))
+    # The average moves, but past nobody: otherwise all of them would be candidates.
+    totals = [10, 90] * (CUSTOMERS // 2)
+    before = NOON - timedelta(days=90)
+    shop.orders(*(f"o{key},{key},{before},{total}" for key, total in zip(keys, totals, strict=True)))
     segment_store.install_templates()
     rich = shop.segment("rich", {"total_spent": {"at_least": 1000}})
     refresh_all(NOON)
