@@ -6,9 +6,10 @@ compiled once, and its instant, statistics and customer are filled in for each e
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from itertools import islice
 from operator import add
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -36,6 +37,7 @@ MAX_QUERIES_PER_UNION = 200  # SQLite allows 500
 
 _INTEGER = BigIntegerField()
 _CUSTOMER = object()  # a parameter that stands for one customer
+_REFERENCE = '= ("customers_customer"."id")'  # of a sub-select to the customer around it, as Django writes it
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class CompiledRules:
         if compiled is None:
             key = RawSQL("%s", (_CUSTOMER,))
             statement = self._answers(context, "customer", lambda customers: customers.filter(pk=key))
-            [placeholder], sql = statement.placeholders, statement.sql
+            [placeholder], sql = statement.placeholders, _name_customer(statement.sql)
             if context.facts == "facts":
                 its = Sql("customer_id = %s", (_CUSTOMER,))
                 sql = union_all([sql, relations.waiting_sql(its, placeholder.at)])
@@ -143,6 +145,24 @@ class CompiledRules:
             CompiledStatement(union_all(distinct[start : start + MAX_QUERIES_PER_UNION]), (since, until))
             for start in range(0, len(distinct), MAX_QUERIES_PER_UNION)
         ]
+
+
+def _name_customer(sql: Sql) -> Sql:
+    """Let sub-selects name the one customer instead of referring to the row around them.
+
+    Where tables are distributed, one machine then answers: a reference does not tell which.
+    """
+    first, *others = sql.text.split(_REFERENCE)
+    params = iter(sql.params)
+    named = _with_params(first, params)
+    for text in others:
+        named += Sql("= %s", (_CUSTOMER,)) + _with_params(text, params)
+    return named
+
+
+def _with_params(text: str, params: Iterator[Any]) -> Sql:
+    """Return a part of a statement with the next parameters."""
+    return Sql(text, tuple(islice(params, text.count("%") - 2 * text.count("%%"))))
 
 
 def _key_of_open(param: Any) -> Any:
