@@ -20,7 +20,8 @@ from segments.models import Change, Segment
 from .channels import registry
 from .delivery import sending_policy
 from .journeys import progress
-from .messages import rendering
+from .messages import blocks, rendering
+from .messages.blocks import InvalidBlocks
 from .models.campaign import Campaign, Step
 from .models.coupon import CouponPool
 from .models.delivery import Delivery
@@ -37,7 +38,7 @@ EDITABLE_FIELDS: Final = (
 )
 MAX_ANSWER_LENGTH: Final = 2_000
 FINAL_STATES: Final = (State.STOPPED, State.DONE)
-STEP_FIELDS: Final = ("wait", "channel", "subject", "text", "html", "url")
+STEP_FIELDS: Final = ("wait", "channel", "subject", "text", "html", "url", "blocks")
 
 
 class CampaignError(Exception):
@@ -64,6 +65,8 @@ def save_campaign(campaign: Campaign, steps: Sequence[Step], by: User | None = N
     A started campaign keeps its segment and its steps. Their content and waits may change, and steps may be added at
     the end. The edited campaign is checked as at the start.
     """
+    for step in steps:
+        _write_blocks(step)
     with transaction.atomic():
         before = _lock_campaign(campaign) if campaign.pk else None
         if before and before.state != State.DRAFT:
@@ -123,6 +126,14 @@ def _check_can_run(campaign: Campaign, steps: Sequence[Step]) -> None:
     for number, step in enumerate(steps, start=1):
         if problems := rendering.problem_texts(step):
             raise CampaignError(f"Step {number}: {problems[0]}")
+
+
+def _write_blocks(step: Step) -> None:
+    """Make the text and HTML of a message of blocks. Raises CampaignError."""
+    try:
+        blocks.write_templates(step)
+    except InvalidBlocks as error:
+        raise CampaignError(str(error)) from error
 
 
 def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:

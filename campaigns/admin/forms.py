@@ -16,7 +16,8 @@ from unfold.widgets import (
 
 from campaigns.channels.base import Part, part_labels
 from campaigns.channels.registry import CHANNELS, channel_choices
-from campaigns.messages import rendering
+from campaigns.messages import blocks, rendering
+from campaigns.messages.blocks import InvalidBlocks
 from campaigns.models import Campaign, Step
 
 from .duration_field import DurationWithUnitField
@@ -109,9 +110,10 @@ class StepForm(forms.ModelForm):
 
     class Meta:
         model = Step
-        fields = ("channel", "wait", "subject", "text", "html", "url")
+        fields = ("channel", "wait", "subject", "text", "html", "url", "blocks")
         help_texts = {
-            "text": 'Values and conditions are written in Liquid, such as {{ first_name | default: "there" }}.'
+            "blocks": "The message as JSON. Text and HTML are made of it, and what is written there is replaced.",
+            "text": 'Values and conditions are written in Liquid, such as {{ first_name | default: "there" }}.',
         }
         widgets = {
             "subject": UnfoldAdminTextInputWidget,
@@ -120,6 +122,9 @@ class StepForm(forms.ModelForm):
                 attrs={"rows": 8, "class": "message-text", "spellcheck": "false"}
             ),
             "url": UnfoldAdminTextInputWidget,
+            "blocks": UnfoldAdminTextareaWidget(
+                attrs={"rows": 8, "class": "message-text", "spellcheck": "false"}
+            ),
         }
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -137,6 +142,13 @@ class StepForm(forms.ModelForm):
             channels = (key for key, channel in CHANNELS.items() if name in _part_names(channel.parts))
             yield self[name], " ".join(channels)
 
+    def block_channels(self) -> str:
+        """Return the keys of the channels whose messages can consist of blocks."""
+        return " ".join(key for key, channel in CHANNELS.items() if channel.takes_blocks())
+
+    def clean_blocks(self) -> Any:
+        return self.cleaned_data["blocks"] or []
+
     def clean_wait(self) -> timedelta:
         return self.cleaned_data["wait"] or timedelta()
 
@@ -145,14 +157,21 @@ class StepForm(forms.ModelForm):
         given = super().clean() or {}
         if channel := CHANNELS.get(given.get("channel", "")):
             given |= dict.fromkeys(set(MESSAGE_PARTS) - set(_part_names(channel.parts)), "")
+            given["blocks"] = (given.get("blocks") or []) if channel.takes_blocks() else []
         return given
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
         if self.errors or self.cleaned_data.get("DELETE"):
             return
+        try:
+            blocks.write_templates(self.instance)
+        except InvalidBlocks as error:
+            self.add_error("blocks", error.problems)
+            return
         for problem in rendering.step_problems(self.instance):
-            self.add_error(problem.part, problem.text)
+            is_made = self.instance.blocks and problem.part in ("text", "html")
+            self.add_error("blocks" if is_made else problem.part, problem.text)
 
 
 def _declared_parts(name: str) -> Iterator[Part]:

@@ -176,6 +176,11 @@ class Channel(ABC):
     # -- What a message says
 
     @classmethod
+    def takes_blocks(cls) -> bool:
+        """Return whether a message can consist of blocks, which make a text and HTML."""
+        return {"text", "html"} <= {part.name for part in cls.parts}
+
+    @classmethod
     def label(cls) -> str:
         """Return the name of the channel for staff, without an article."""
         return cls.noun.partition(" ")[2]
@@ -206,6 +211,11 @@ class Channel(ABC):
             if not written["text"].strip():
                 templates["text"] = html_conversion.text_from_html(written["html"])
         return templates
+
+    @classmethod
+    def finish_html(cls, html: str) -> str:
+        """Return rendered HTML as it is sent."""
+        return html
 
     @classmethod
     def preview(cls, message: OutgoingMessage) -> list[PreviewPart]:

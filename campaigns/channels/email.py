@@ -82,6 +82,11 @@ class Email(Channel):
         }
 
     @classmethod
+    def finish_html(cls, html: str) -> str:
+        """Return the HTML with the styles of e-mails in its tags."""
+        return email_layout.add_styles(html)
+
+    @classmethod
     def delivers(cls) -> bool:
         """Return whether there is a mail server."""
         return has_mail_server()

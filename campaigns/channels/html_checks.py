@@ -6,6 +6,7 @@ from typing import Final
 
 from .template_masking import OPEN, mask
 
+_QUOTED: Final = re.compile("\"[^\"]*\"|'[^']*'")
 _TAG_START: Final = re.compile(r"<(!--|[a-zA-Z/!?])")
 
 
@@ -49,7 +50,7 @@ class _Checker(HTMLParser):
         self.in_style = tag == "style"
         if tag in self.FORBIDDEN_TAGS:
             self.problems.append(f"<{tag}> is not allowed in a message.")
-        if re.search(rf"=\s*{OPEN}", self.get_starttag_text() or ""):
+        if re.search(rf"=\s*{OPEN}", _QUOTED.sub('""', self.get_starttag_text() or "")):
             self.problems.append(f"Put the attribute values of <{tag}> in quotes.")
         for name, value in attrs:
             if name.startswith("on"):

@@ -3,7 +3,7 @@
 ``campaigns.messages.template_language`` defines the language, ``campaigns.messages.variables`` the values.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
@@ -160,6 +160,7 @@ class _CompiledStep:
     labels: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
     parts: Mapping[str, CompiledTemplate] = field(default_factory=dict)
+    finish_html: Callable[[str], str] = str
 
     def message(self, values: dict[str, Any], rewrite_link: LinkRewriter) -> OutgoingMessage:
         """Render with these values. Raises MissingValue."""
@@ -179,7 +180,7 @@ class _CompiledStep:
             )
             if "text" in rendered
             else "",
-            html=link_rewriting.rewrite_html_links(rendered["html"].strip(), rewrite_link)
+            html=self.finish_html(link_rewriting.rewrite_html_links(rendered["html"].strip(), rewrite_link))
             if "html" in rendered
             else "",
             url=target,
@@ -214,7 +215,7 @@ def _compile_parts(
     if problems:
         return _CompiledStep(tuple(problems))
     names = frozenset[str]().union(*(template.names for template in compiled.values()))
-    return _CompiledStep((), labels, names, compiled)
+    return _CompiledStep((), labels, names, compiled, channel.finish_html)
 
 
 def _unreadable_parts(channel: type[Channel], sources: Mapping[str, str]) -> Iterator[Problem]:

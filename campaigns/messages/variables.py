@@ -59,7 +59,10 @@ VARIABLES: Final[Mapping[str, VariableType]] = {
     "attributes": OpenVariable("the customer's attributes by name: `attributes.tier`"),
     "shop": ObjectVariable(
         "the shop, from the settings",
-        {"name": "`SHOP_NAME`", "url": "`SHOP_URL`", "address": "`SHOP_ADDRESS`", "currency": "`SHOP_CURRENCY`"},
+        {
+            "name": "`SHOP_NAME`", "url": "`SHOP_URL`", "address": "`SHOP_ADDRESS`", "currency": "`SHOP_CURRENCY`",
+            "logo": "`SHOP_LOGO`",
+        },
     ),
     "viewed": ListVariable("products viewed in the last 90 days and not bought, the latest first", _PRODUCT),
     "cart": ListVariable("products in the cart, the latest first", _PRODUCT),
@@ -147,7 +150,7 @@ class _Resolver:
     def shop(self) -> Mapping[str, Any]:
         return {
             name: _or_missing(f"shop.{name}", getattr(settings, f"SHOP_{name.upper()}"))
-            for name in ("name", "url", "address", "currency")
+            for name in ("name", "url", "address", "currency", "logo")
         }
 
     def recommended(self) -> list[Product]:

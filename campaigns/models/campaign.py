@@ -120,6 +120,11 @@ class Step(models.Model):
         default="",
         help_text="The URL of a webhook, or the target of an on-site message.",
     )
+    blocks = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="The blocks of the message, from which text and HTML are made; empty if they are written.",
+    )
     not_converted = models.CharField(
         max_length=500,
         blank=True,

@@ -1,6 +1,6 @@
 """What a tactic of the playbook consists of: messages with their texts, and a trigger."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from pathlib import Path
@@ -30,6 +30,7 @@ class StepContent:
     text: str = ""
     html: str = ""
     url: str = ""
+    blocks: Sequence[Json] = ()
 
 
 @dataclass(frozen=True)

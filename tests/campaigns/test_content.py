@@ -118,6 +118,10 @@ def wrong(text: str = "x", **said: Any) -> list[str]:
     return rendering.problem_texts(Step(**({"subject": "Hello", "text": text} | said)))
 
 
+def without_styles(html: str) -> str:
+    return re.sub(r' style="[^"]*"', "", html)
+
+
 # -- Values
 
 
@@ -418,7 +422,7 @@ def test_html_is_made_of_a_plain_text(anna: Customer) -> None:
     )  # fmt: skip
     assert (
         '- A &lt;chair&gt;: <a href="https://shop.example/chair?a=1&amp;b=2">'
-        "https://shop.example/chair?a=1&amp;b=2</a><br>" in message.html
+        "https://shop.example/chair?a=1&amp;b=2</a><br>" in without_styles(message.html)
     )
     assert "not this" not in message.html
 
@@ -505,7 +509,7 @@ def test_links_are_tracked_in_html_and_in_plain_text(anna: Customer, client: Cli
     assert in_text in in_html
     assert len(in_html) == 2  # the one in the frame leads to the shop
     assert signed_links.verify_click(in_text.partition("/go/")[2]).url == "https://shop.example/a?x=1&y=2"
-    assert '<a href="mailto:a@shop.example">m</a>' in message.html
+    assert '<a href="mailto:a@shop.example">m</a>' in without_styles(message.html)
     assert f"({in_text}), please." in message.text
 
     shown = delivery(

@@ -32,6 +32,8 @@ OF_A_SHOP = [
     "PUBLIC_URL",
     "PRODUCT_HOSTS",
     "SHOP_ADDRESS",
+    "SHOP_LOGO",
+    "SHOP_COLOUR",
     "SHOP_CURRENCY",
     "SHOP_NAME",
     "SHOP_URL",

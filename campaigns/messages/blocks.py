@@ -1,0 +1,277 @@
+"""The blocks of a message, and the templates that are made of them: plain text and HTML say the same.
+
+A message of blocks is stored as JSON. Values and conditions inside its texts are written in Liquid.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from html import escape
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import nh3
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from campaigns.channels import html_conversion
+from campaigns.channels.template_masking import mask, unmask
+from campaigns.models import Step
+
+MAX_BLOCKS: Final = 50
+MAX_PRODUCTS: Final = 6
+TEXT_TAGS: Final = frozenset({"p", "br", "strong", "em", "a", "ul", "ol", "li"})
+
+_CLEANER: Final = nh3.Cleaner(
+    tags=set(TEXT_TAGS),
+    attributes={"a": {"href"}},
+    url_schemes={"http", "https", "mailto", "tel"},
+    link_rel=None,
+)
+
+
+class InvalidBlocks(ValueError):
+    """Blocks that cannot be stored; ``problems`` names the block and the field of each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(" ".join(problems))
+        self.problems = list(problems)
+
+
+def clean_html(html: str) -> str:
+    """Return formatted text with only paragraphs, lists, links and emphasis. Values in Liquid stay as they are."""
+    masked, tokens = mask(html)
+    return unmask(_CLEANER.clean(masked), tokens).strip()
+
+
+def _to_html(text: str) -> str:
+    """Escape a text for HTML, also for an attribute, apart from its values."""
+    masked, tokens = mask(text)
+    return unmask(escape(masked), tokens)
+
+
+Line = Annotated[str, Field(max_length=500)]
+RequiredLine = Annotated[str, Field(min_length=1, max_length=500)]
+FormattedText = Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(clean_html)]
+
+
+class ProductSource(StrEnum):
+    """The lists of products that a message can show."""
+
+    RECOMMENDED = "recommended"
+    VIEWED = "viewed"
+    CART = "cart"
+    BOUGHT = "bought"
+    NEW = "new"
+    SIMILAR = "similar"
+
+
+class Block(BaseModel):
+    """A part of a message. ``shown_if`` names a value: without it, the block is left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    label: ClassVar[str]
+
+    shown_if: Annotated[str, Field(max_length=100, pattern=r"^[a-z_]*(\.[a-z_]+)?$")] = ""
+
+    def html(self) -> str:
+        """Return the template of its HTML."""
+        raise NotImplementedError
+
+    def text(self) -> str:
+        """Return the template of its plain text."""
+        raise NotImplementedError
+
+
+class Heading(Block):
+    label = "Heading"
+
+    type: Literal["heading"] = "heading"
+    content: RequiredLine
+
+    def html(self) -> str:
+        return f"<h1>{_to_html(self.content)}</h1>"
+
+    def text(self) -> str:
+        return self.content
+
+
+class Text(Block):
+    """Paragraphs, lists and links, as HTML."""
+
+    label = "Text"
+
+    type: Literal["text"] = "text"
+    content: FormattedText
+
+    def html(self) -> str:
+        return self.content if self.content.startswith("<") else f"<p>{self.content}</p>"
+
+    def text(self) -> str:
+        return html_conversion.text_from_html(self.html())
+
+
+class Button(Block):
+    label = "Button"
+
+    type: Literal["button"] = "button"
+    content: RequiredLine
+    url: RequiredLine = "{{ shop.url }}"
+
+    def html(self) -> str:
+        return f'<p class="button"><a href="{_to_html(self.url)}">{_to_html(self.content)}</a></p>'
+
+    def text(self) -> str:
+        return f"{self.content}: {self.url}"
+
+
+class Picture(Block):
+    """A picture of the shop; ``description`` is for people who do not see it, and stands in the plain text."""
+
+    label = "Picture"
+
+    type: Literal["picture"] = "picture"
+    image: RequiredLine
+    description: RequiredLine
+    url: Line = ""
+
+    def html(self) -> str:
+        image = f'<img src="{_to_html(self.image)}" alt="{_to_html(self.description)}" width="536">'
+        return f'<p class="picture">{f"""<a href="{_to_html(self.url)}">{image}</a>""" if self.url else image}</p>'
+
+    def text(self) -> str:
+        return f"{self.description}: {self.url}" if self.url else f"[{self.description}]"
+
+
+class Products(Block):
+    """Products for the customer, with a heading; ``otherwise`` is shown if there are none."""
+
+    label = "Products"
+
+    type: Literal["products"] = "products"
+    source: ProductSource
+    limit: Annotated[int, Field(ge=1, le=MAX_PRODUCTS)] = 3
+    heading: Line = ""
+    otherwise: Line = ""
+
+    def html(self) -> str:
+        heading = f"<h2>{_to_html(self.heading)}</h2>\n" if self.heading else ""
+        return self._in_condition(heading, _PRODUCT_HTML, f"<p>{_to_html(self.otherwise)}</p>")
+
+    def text(self) -> str:
+        return self._in_condition(
+            f"{self.heading}\n\n" if self.heading else "", _PRODUCT_TEXT, self.otherwise
+        )
+
+    def _in_condition(self, heading: str, product: str, otherwise: str) -> str:
+        loop = f"{{% for product in {self.source} limit: {self.limit} %}}\n{product}\n{{% endfor %}}"
+        other = f"\n{{% else %}}\n{otherwise}" if self.otherwise else ""
+        return f"{{% if {self.source} %}}\n{heading}{loop}{other}\n{{% endif %}}"
+
+
+_PRODUCT_TEXT: Final = (
+    "- {{ product.name | default: product.sku }}{% if product.price %}, {{ product.price | money }}{% endif %}:"
+    " {{ product.url | default: shop.url }}"
+)
+_PRODUCT_HTML: Final = (
+    '<table role="presentation" class="product"><tr>{% if product.image %}<td class="product-picture">'
+    '<a href="{{ product.url | default: shop.url }}"><img src="{{ product.image }}" width="96" alt=""></a></td>'
+    '{% endif %}<td><a href="{{ product.url | default: shop.url }}">{{ product.name | default: product.sku }}</a>'
+    "{% if product.price %}<br>{{ product.price | money }}{% endif %}</td></tr></table>"
+)
+
+
+class Coupon(Block):
+    """The customer's own code of the campaign's pool, what it is worth and until when."""
+
+    label = "Coupon"
+
+    type: Literal["coupon"] = "coupon"
+    content: RequiredLine = "Your code"
+
+    def html(self) -> str:
+        return (
+            '<p class="coupon">{{ coupon }}{% if coupon_worth %}<br>{{ coupon_worth }}{% endif %}'
+            "{% if coupon_last_day %}<br>Valid until {{ coupon_last_day | date }}{% endif %}</p>"
+        )
+
+    def text(self) -> str:
+        return (
+            f"{self.content}: {{{{ coupon }}}}{{% if coupon_worth %}} ({{{{ coupon_worth }}}}){{% endif %}}"
+            "{% if coupon_last_day %}, valid until {{ coupon_last_day | date }}{% endif %}"
+        )
+
+
+class Divider(Block):
+    label = "Divider"
+
+    type: Literal["divider"] = "divider"
+
+    def html(self) -> str:
+        return "<hr>"
+
+    def text(self) -> str:
+        return "* * *"
+
+
+class Footer(Block):
+    """Small print. The address of the shop and the link to unsubscribe follow in every e-mail."""
+
+    label = "Footer"
+
+    type: Literal["footer"] = "footer"
+    content: FormattedText
+
+    def html(self) -> str:
+        return f'<div class="footer">{self.content}</div>'
+
+    def text(self) -> str:
+        return html_conversion.text_from_html(self.html())
+
+
+AnyBlock = Annotated[
+    Heading | Text | Button | Picture | Products | Coupon | Divider | Footer, Field(discriminator="type")
+]
+_ADAPTER: Final[TypeAdapter[list[Any]]] = TypeAdapter(Annotated[list[AnyBlock], Field(max_length=MAX_BLOCKS)])
+
+
+def parse_blocks(value: Any) -> list[Block]:
+    """Read the blocks of a message from JSON. Raises InvalidBlocks."""
+    try:
+        blocks: list[Block] = _ADAPTER.validate_python(value)
+    except ValidationError as error:
+        raise InvalidBlocks(list(map(_sentence, error.errors()))) from None
+    return blocks
+
+
+def to_json(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+    return [block.model_dump(mode="json", exclude_defaults=True) | {"type": _type(block)} for block in blocks]
+
+
+def write_templates(step: Step) -> None:
+    """Set the text and HTML of a step that consists of blocks. Raises InvalidBlocks."""
+    if step.blocks:
+        blocks = parse_blocks(step.blocks)
+        step.blocks, step.text, step.html = to_json(blocks), block_text(blocks), block_html(blocks)
+
+
+def block_html(blocks: Sequence[Block]) -> str:
+    """Return the template of the HTML of these blocks, a fragment."""
+    return "\n".join(_in_condition(block, block.html()) for block in blocks)
+
+
+def block_text(blocks: Sequence[Block]) -> str:
+    """Return the template of their plain text."""
+    return "\n\n".join(_in_condition(block, block.text()) for block in blocks)
+
+
+def _in_condition(block: Block, template: str) -> str:
+    return f"{{% if {block.shown_if} %}}\n{template}\n{{% endif %}}" if block.shown_if else template
+
+
+def _type(block: Block) -> str:
+    return str(getattr(block, "type", ""))
+
+
+def _sentence(error: Any) -> str:
+    """Return what is wrong with a block: its place from 1, its field, and the reason."""
+    place = [str(part + 1) if isinstance(part, int) else str(part) for part in error["loc"]]
+    return f"Block {' '.join(place)}: {error['msg']}." if place else f"{error['msg']}."
