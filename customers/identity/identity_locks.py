@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from core.db import execution, temporary_tables, transactions
+from core.db import backends, execution, temporary_tables, transactions
 from customers.models import IdentityLock, UnsignedLinkLock
 
 from .lookup import CUSTOMER_ID, IDENTITY_TABLE
@@ -33,6 +33,18 @@ def lock_unsigned_links() -> None:
 def lock_named_customer_ids() -> None:
     """Let no message link a browser to a customer id that records name until this transaction ends."""
     transactions.lock_for_records(UnsignedLinkLock._meta.db_table)
+
+
+def lock_customers(customers: str) -> None:
+    """Lock customers, whose primary keys a query selects, so that nobody else changes what this transaction reads.
+
+    Their ids are locked instead of their rows, which may be on several machines. On SQLite, do nothing.
+    """
+    if backends.is_postgresql():
+        execution.fetch_all(
+            f"""SELECT count(*) FROM (SELECT 1 FROM {IDENTITY_TABLE} WHERE customer_id IN ({customers})
+                ORDER BY id FOR NO KEY UPDATE) AS locked"""
+        )
 
 
 def untrusted_among(customer_ids: Collection[str]) -> list[str]:

@@ -9,7 +9,7 @@ from core.db.sql import Query, Sql, compile_query, compose
 from core.values import sortable_values
 from customers.consent import statements, states
 from customers.facts import queue
-from customers.identity import staged_customers
+from customers.identity import identity_locks, staged_customers
 from customers.models import ConsentChange, Customer, DatedAttribute, Event, EventProduct, Order, OrderLine
 from customers.rows.kinds import CUSTOMERS
 
@@ -38,6 +38,8 @@ def write_customers(call: IngestCall) -> Outcome:
     staged_customers.fill_existing_customers(staged)
     execution.execute(f"UPDATE {staged} SET record = customer")
     outcome = count_staged(staged)
+    if outcome.updated:
+        identity_locks.lock_customers(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
     staged_customers.fill_customers(staged, at)
     texts = staged_or_stored(*CUSTOMERS.columns[1:14])
     given = {
@@ -114,6 +116,9 @@ def store_dated_attributes(customers: Query) -> None:
 def clear_fields(fields: Mapping[int, Iterable[str]]) -> None:
     """Empty columns and attributes of customers, by primary key, because the data belongs to somebody else."""
     blank = Customer()
+    temporary_tables.create_temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
+    temporary_tables.load_rows("customers_cleared", ("customer",), [(key,) for key in fields])
+    identity_locks.lock_customers("SELECT customer FROM customers_cleared")
     for customer in Customer.objects.filter(pk__in=fields):
         for name in fields[customer.pk]:
             if name not in CUSTOMERS.csv_columns:
@@ -126,8 +131,6 @@ def clear_fields(fields: Mapping[int, Iterable[str]]) -> None:
             if name == "email":
                 customer.email_is_trusted = blank.email_is_trusted
         customer.save()
-    temporary_tables.create_temporary_table("customers_cleared", "customer bigint PRIMARY KEY")
-    temporary_tables.load_rows("customers_cleared", ("customer",), [(key,) for key in fields])
     store_dated_attributes(Sql("SELECT customer FROM customers_cleared"))
     states.update_consent(Sql("SELECT customer FROM customers_cleared"), datetime.now(UTC), source="merge")
     queue.mark_facts_stale(Sql("SELECT customer FROM customers_cleared"))

@@ -190,6 +190,30 @@ def test_records_written_during_a_merge_belong_to_the_customer(first) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_two_files_that_describe_a_customer_at_once_keep_what_each_says() -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("about PostgreSQL: SQLite has one writer")
+    shop.customers("c1,c1@example.org")
+    written = threading.Event()
+
+    def write_slowly() -> None:
+        with transaction.atomic():
+            shop.import_rows("customers", ["c1", "Rome"], header="customer_id,city", update_facts=False)
+            written.set()
+            time.sleep(0.5)  # in which the other one comes to wait for us
+        connection.close()
+
+    slow = threading.Thread(target=write_slowly)
+    slow.start()
+    assert written.wait(20)
+    shop.customers("c1,IT", header="customer_id,country")
+    slow.join()
+
+    customer = Customer.objects.get(customer_id="c1")
+    assert (customer.city, customer.country) == ("Rome", "IT")
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_file_is_imported_despite_a_deadlock(request: pytest.FixtureRequest) -> None:
     if connection.vendor == "sqlite":
         pytest.skip("about PostgreSQL: SQLite has one writer")
