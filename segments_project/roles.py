@@ -117,6 +117,7 @@ UNGRANTED_PERMISSIONS: Final = (
         "customers.appendedevent",
         "customers.appendedorder",
         "customers.batch",
+        "customers.columnmapping",
         "customers.confirmationrequest",
         "customers.consentchange",
         "customers.consentstatement",
