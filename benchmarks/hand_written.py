@@ -68,9 +68,9 @@ def scan_sql(answers: str = "") -> str:
     """Return a query of the customers, their facts, and the two averages that the totals determine."""
     return f"""SELECT f.customer_id{answers} FROM customers_facts f JOIN customers_customer c ON c.id = f.customer_id
         CROSS JOIN (
-            SELECT round(total_spent::numeric / NULLIF(buyers, 0))::bigint AS total_spent,
-                round(average_order_value::numeric / NULLIF(buyers, 0))::bigint AS average_order_value
-            FROM customers_totals) AS p
+            SELECT round(sum(total_spent) / NULLIF(sum(buyers), 0))::bigint AS total_spent,
+                round(sum(average_order_value) / NULLIF(sum(buyers), 0))::bigint AS average_order_value
+            FROM customers_partialtotals) AS p
         WHERE f.first_seen_at <= %(at)s"""
 
 

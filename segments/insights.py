@@ -14,7 +14,8 @@ from django.db.models import Count, Q, Sum
 
 from core.db import execution, temporary_tables, time_limits
 from core.values.decimals import from_units
-from customers.models import Customer, Facts, Totals
+from customers.facts.totals import read_totals
+from customers.models import Customer, Facts
 
 from .evaluation.context import shop_zone
 from .models import Segment
@@ -174,9 +175,9 @@ def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
             orders=Sum("order_count", default=0),
             revenue=Sum("total_spent", default=0),
         )
-        everybody = Totals.objects.values_list("total_spent", flat=True).first() or 0
+        totals = read_totals()
     sums["revenue"] = from_units(int(sums["revenue"]))
-    return MemberRevenue(**sums, shop_revenue=from_units(everybody))
+    return MemberRevenue(**sums, shop_revenue=from_units(totals.total_spent if totals else 0))
 
 
 def _mean(total: Decimal, count: int) -> Decimal | None:

@@ -52,9 +52,12 @@ class AdaptiveBatch:
                 with _session_limit(limit):
                     return process(self.size)
             except StatementTimeout:
-                self.size = max(self.minimum, self.size // 4)
+                self.shrink()
                 log.warning("batch_size_reduced", size=self.size)
         return process(self.size)
+
+    def shrink(self) -> None:
+        self.size = max(self.minimum, self.size // 4)
 
 
 @contextmanager

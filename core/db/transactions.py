@@ -1,6 +1,6 @@
 """Transactions: retries, snapshots, and table locks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from django.db import (
 )
 
 from .backends import NOT_NULL_VIOLATION, is_postgresql
-from .execution import execute
+from .execution import execute, fetch_all
 
 Result = TypeVar("Result")
 
@@ -61,34 +61,60 @@ def retry_on_conflict(function: Callable[[], Result], tries: int = MAX_TRIES) ->
         return function()
 
 
-def retry_with_new_snapshot(function: Callable[[], Result]) -> Result:
-    """Run a function that opens its own transactions, and a few times again if one has read an outdated row."""
-    for _ in range(MAX_TRIES - 1):
-        try:
-            return function()
-        except OperationalError as error:
-            is_outdated = getattr(error.__cause__, "sqlstate", "") == SERIALIZATION_FAILURE
-            if connection.in_atomic_block or not is_outdated:
-                raise
-    return function()
+@contextmanager
+def _serialization_failures() -> Iterator[None]:
+    """Raise ConcurrentWrite for PostgreSQL's error that a row was written after the snapshot."""
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") == SERIALIZATION_FAILURE:
+            raise ConcurrentWrite from error
+        raise
 
 
 @contextmanager
-def locked_table(table: str) -> Iterator[None]:
+def locked_table(table: str, *, excludes_rows: bool = False) -> Iterator[None]:
     """Run the block in a transaction with a snapshot, while no other such transaction runs.
 
-    The lock on ``table`` excludes only other calls of this function, not readers and writers of rows.
+    The lock on ``table`` excludes only other calls of this function, not readers and writers of rows. With
+    ``excludes_rows``, it excludes writers of rows, too, first of all ``locked_rows``. Raises ConcurrentWrite if the
+    block writes, or refers to, a row that another transaction has written since the snapshot.
     """
+    mode = "SHARE ROW EXCLUSIVE" if excludes_rows else "SHARE UPDATE EXCLUSIVE"
     outermost = not connection.in_atomic_block
-    with transaction.atomic():
+    with _serialization_failures(), transaction.atomic():
         if is_postgresql():
             if outermost:
                 execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             # Before anything is read: the snapshot must contain what the previous holder wrote.
-            execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+            execute(f"LOCK TABLE {table} IN {mode} MODE")
             if outermost:
                 execute("SELECT 1")  # takes the snapshot now, before the caller reads the clock
         yield
+
+
+@contextmanager
+def locked_rows(table: str, keys: Collection[int], limit: int) -> Iterator[list[int]]:
+    """Run the block in a transaction with a snapshot that locks rows. Yield their keys. PostgreSQL only.
+
+    They are at most ``limit`` rows of those with some keys, without those that another transaction has locked. The
+    block must update them: only thus the next holder notices that its snapshot does not contain what this one wrote.
+    Raises ConcurrentWrite then, and as ``locked_table`` does. Not inside of another transaction.
+    """
+    with _serialization_failures(), transaction.atomic():
+        execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        # Before anything is read: the snapshot must contain what a holder of the whole table wrote.
+        execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        among = ", ".join(map(str, sorted(keys)))
+        rows = fetch_all(
+            f"SELECT id FROM {table} WHERE id IN ({among}) ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED"
+        )
+        yield [key for (key,) in rows]
+
+
+def wait_for_row(table: str, key: int) -> None:
+    """Wait while another transaction has locked a row. PostgreSQL only, not inside of another transaction."""
+    execute(f"SELECT id FROM {table} WHERE id = %s FOR UPDATE", [key])
 
 
 def lock_shared(table: str) -> None:

@@ -53,10 +53,12 @@ def prepare_relation(at: datetime, stored_at: datetime | None = None) -> Literal
     """
     stored_at = stored_at or facts_updated_until()
     until = dialect.datetime_param(at)
+    # Also of an instant in the past: the rows of a part may have been updated before the others.
+    due = f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= {{until}}"
     others = compose(
-        f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > {{until}}"
+        f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > {{until}} UNION {due}"
         if stored_at is not None and at < stored_at
-        else f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= {{until}}",
+        else due,
         until=until,
     )
     if not execution.fetch_all(others + Sql(" LIMIT 1")):

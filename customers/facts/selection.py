@@ -11,7 +11,6 @@ from customers.models import (
     Facts,
     FactsAsOf,
     StaleFacts,
-    Totals,
     Touched,
     Upcoming,
 )
@@ -21,11 +20,7 @@ FACTS_TABLE, AS_OF_TABLE, UPCOMING_TABLE = (
     FactsAsOf._meta.db_table,
     Upcoming._meta.db_table,
 )
-STALE_TABLE, TOUCHED_TABLE, TOTALS_TABLE = (
-    StaleFacts._meta.db_table,
-    Touched._meta.db_table,
-    Totals._meta.db_table,
-)
+STALE_TABLE, TOUCHED_TABLE = StaleFacts._meta.db_table, Touched._meta.db_table
 APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE = AppendedEvent._meta.db_table, AppendedOrder._meta.db_table
 QUEUE_TABLES = (STALE_TABLE, APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE)
 SELECTED: Final = Sql("SELECT customer_id FROM facts_selected")

@@ -48,7 +48,7 @@ class FactColumns(models.Model):
 
 
 class Facts(FactColumns):
-    """The facts of a customer at the instant in ``Totals``."""
+    """The facts of a customer at the instant of the totals: see ``customers.facts.totals``."""
 
     customer = models.OneToOneField(
         Customer, primary_key=True, on_delete=models.CASCADE, related_name="facts"
@@ -90,11 +90,12 @@ class FactsAsOf(FactColumns):
         return f"facts of {self.customer_id}"
 
 
-class Totals(models.Model):
-    """One row: the instant of all stored rows, and the totals of buyers.
+class PartialTotals(models.Model):
+    """The totals of buyers are the sums of all rows, and the instant of the stored facts is the latest of all rows.
 
-    A buyer has a counting order. Amounts are whole ten-thousandths. ``buyers_version`` counts the changes of buyers'
-    orders.
+    There is one row for each part of the customers. The transaction that updates facts of a part locks its row, and
+    adds what was gained to a row that it has locked. A buyer has a counting order. Amounts are whole ten-thousandths.
+    ``buyers_version`` counts the changes of buyers' orders.
     """
 
     updated_until = DateTimeField()
@@ -105,10 +106,10 @@ class Totals(models.Model):
     buyers_version = BigIntegerField(default=0)
 
     class Meta:
-        verbose_name_plural = "totals"
+        verbose_name_plural = "partial totals"
 
     def __str__(self) -> str:
-        return f"{self.customers} customers"
+        return f"part {self.pk}"
 
 
 class Queued(models.Model):

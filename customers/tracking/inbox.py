@@ -91,8 +91,8 @@ def drain(seconds: float = math.inf) -> int:
         if not is_empty and time.monotonic() - started_at > seconds:
             INBOX.request()
             break
-    if processed:  # another drain may be merging a customer meanwhile
-        transactions.retry_with_new_snapshot(update.update_facts)
+    if processed:
+        update.update_facts()
     return processed
 
 

@@ -11,7 +11,8 @@ from django.template.response import TemplateResponse
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.durations import rough_duration_text
-from customers.models import Customer, Totals
+from customers.facts.totals import read_totals
+from customers.models import Customer
 from segments import health, insights
 from segments.insights import Trend
 from segments.models import Segment, Verification
@@ -57,7 +58,7 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
     now = datetime.now(UTC)
     segments = list(Segment.objects.all())
     lifecycle, others = _segment_rows(segments, now)
-    totals = Totals.objects.first()
+    totals = read_totals()
     has_customers = Customer.objects.exists()
     beat = health.refresh_health(now)
     return context | {

@@ -21,7 +21,8 @@ from kombu.exceptions import OperationalError
 
 from core.db import leases, time_limits
 from customers.facts import update
-from customers.models import Customer, Totals
+from customers.facts.totals import read_totals
+from customers.models import Customer
 from segments.models import Refresh
 from segments.rules import EvaluationContext, PopulationStatistics, Rule, parse
 from segments.rules.groups import conditions_by_path
@@ -135,8 +136,8 @@ def _stored_context() -> EvaluationContext:
 
 
 def _count_customers(context: EvaluationContext) -> int:
-    stored = Totals.objects.values_list("customers", flat=True).first() if context.facts == "facts" else None
-    return existing_customers(context).count() if stored is None else stored
+    totals = read_totals() if context.facts == "facts" else None
+    return existing_customers(context).count() if totals is None else totals.customers
 
 
 # -- In a worker

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 
 from customers.facts import relations
-from customers.models import Totals
+from customers.facts.totals import Totals
 from segments import references
 from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT
 from segments.evaluation.context import shop_zone

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeVar
 from django.db import DEFAULT_DB_ALIAS, models
 
 from core.db import dialect, execution
-from customers.models import Totals, Touched, Upcoming
+from customers.facts.totals import TOTALS_COLUMNS, TOTALS_SQL, Totals, totals_from_row
+from customers.models import Touched, Upcoming
 from segments.models import Refresh, Segment
 from segments.rules import Rule, RuleError, parse
 
@@ -31,9 +32,6 @@ SEGMENT_COLUMNS: Final = (
     ),
 )
 REFRESH_COLUMNS: Final = ("id", "at", "statistics", "statistics_from", "buyers_version", "time_zone")
-TOTALS_COLUMNS: Final = (
-    *("id", "updated_until", "customers", "buyers", "total_spent", "average_order_value", "buyers_version"),
-)
 _RULE: Final = SEGMENT_COLUMNS.index("rule")
 
 Row = TypeVar("Row", bound=models.Model)
@@ -67,7 +65,7 @@ def read_state() -> StoredState:
     rules: dict[int, Rule | RuleError] = {}
     start = 2 + len(TOTALS_COLUMNS)
     middle = start + len(SEGMENT_COLUMNS)
-    totals = _instance(Totals, TOTALS_COLUMNS, rows[0][2:start])
+    totals = totals_from_row(rows[0][2:start])
     for row in rows:
         segment = _instance(Segment, SEGMENT_COLUMNS, row[start:middle])
         if segment is None:
@@ -100,8 +98,7 @@ def _statement() -> str:
     )
     return f"""SELECT (SELECT min(due_at) FROM {Upcoming._meta.db_table}),
             EXISTS (SELECT 1 FROM {Touched._meta.db_table} LIMIT 1), {columns}
-        FROM (SELECT 1 AS always) AS always LEFT JOIN {Totals._meta.db_table} t ON true
-        LEFT JOIN {Segment._meta.db_table} s ON s.kind = %s
+        FROM ({TOTALS_SQL}) AS t LEFT JOIN {Segment._meta.db_table} s ON s.kind = %s
         LEFT JOIN {Refresh._meta.db_table} r ON r.id = s.refresh_id
         ORDER BY s.id"""
 

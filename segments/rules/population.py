@@ -15,7 +15,7 @@ from django.db.models import Count, F, QuerySet, Sum, Window
 from django.db.models.functions import RowNumber
 
 from core.values.decimals import round_half_away
-from customers.models import Totals
+from customers.facts.totals import Totals, read_totals
 
 StatisticValue = int | list[int] | None
 
@@ -44,7 +44,7 @@ def average_from_totals(fact: str, totals: Totals | None = None) -> int | None:
 
     ``totals`` are these sums, if the caller has read them already.
     """
-    totals = totals or Totals.objects.first()
+    totals = totals or read_totals()
     if totals is None or not totals.buyers:
         return None
     return round_half_away(Fraction(getattr(totals, fact), totals.buyers))
