@@ -1,13 +1,13 @@
 """Named locks: of several transactions that want the same lock, one continues and the others wait.
 
-Each lock is a row of ``NamedLock``. On SQLite, there is only one write transaction at a time anyway.
+A lock is a row of ``NamedLock``. On SQLite, there is only one write transaction at a time anyway.
 """
-
-from collections.abc import Sequence
 
 from django.db import connection
 
 from core.models.named_lock import NamedLock
+
+from . import execution
 
 
 def try_acquire(name: str) -> bool:
@@ -21,16 +21,18 @@ def try_acquire(name: str) -> bool:
     return is_new and rows.first() is not None
 
 
-def try_acquire_any(names: Sequence[str]) -> bool:
-    """Acquire one of the locks until the transaction ends. Return False if other transactions have all of them."""
-    rows = NamedLock.objects.filter(name__in=names)
-    free = rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
-    if free.first() is not None:
-        return True
-    known = set(rows.values_list("name", flat=True))
-    missing = [NamedLock(name=name) for name in sorted(set(names) - known)]
-    NamedLock.objects.bulk_create(missing, ignore_conflicts=True)
-    return bool(missing) and free.first() is not None
+def try_acquire_one_of(name: str, count: int) -> bool:
+    """Acquire one of several locks of a name until the transaction ends. Return False if all of them are taken.
+
+    PostgreSQL only. These are advisory locks: a row that does not exist yet would have to be committed first.
+    """
+    return bool(
+        execution.fetch_all(
+            """SELECT 1 FROM generate_series(1, %s) AS number
+               WHERE pg_try_advisory_xact_lock(hashtext(%s), number) LIMIT 1""",
+            [count, name],
+        )
+    )
 
 
 def acquire(name: str) -> None:

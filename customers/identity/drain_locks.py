@@ -120,7 +120,7 @@ def begin() -> bool:
         transactions.try_lock_exclusive(LOCK_TABLE)
         transactions.try_lock_shared(Tombstone._meta.db_table)
         return True
-    if not locks.try_acquire_any([f"drain {number}" for number in range(settings.INBOX_DRAINS)]):
+    if not locks.try_acquire_one_of("drain", max_drains()):
         return False
     transactions.try_lock_shared(LOCK_TABLE, Tombstone._meta.db_table)
     return True

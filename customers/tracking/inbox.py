@@ -3,9 +3,9 @@
 A request is one row, written before the request is answered. A worker processes the rows in the order of receipt, and
 deletes them in the same transaction, so a worker that is killed has processed all of them or none.
 
-On PostgreSQL, several workers drain the inbox side by side. Each locks the oldest rows that are free. A row one of
-whose ids an earlier row names waits until that row is processed (``named_ids``). So messages about one id are processed
-in the order of receipt. ``customers.identity.drain_locks`` locks what they change.
+On PostgreSQL, several workers drain the inbox side by side. Rows that name the same ids (``named_ids``) form a group.
+It belongs to the worker that has locked the oldest of its rows, so messages about one id are processed in the order of
+receipt. ``customers.identity.drain_locks`` locks what they change.
 """
 
 import gc
@@ -14,17 +14,17 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import structlog
-from django.db import connection, transaction
-from django.db.models.functions import Length
+from django.db import transaction
 
-from core.db import time_limits, transactions
+from core.db import backends, execution, time_limits, transactions
 from customers.facts import update
 from customers.identity import drain_locks
 from customers.models import Batch, RefusedMessage, Source
@@ -40,8 +40,8 @@ from .request_body import RequestBody
 log = structlog.get_logger(__name__)
 
 MAX_BATCHES: Final = 500
+SPARE_GROUPS: Final = 1.5  # so many times the average are locked, because groups differ in size
 MAX_TRIES: Final = 10  # drains that meet in one person try again
-BATCHES_TO_CHOOSE_FROM: Final = 500  # for each of the workers that may drain
 MESSAGES_BATCH_SIZE: Final = 10_000
 MIN_MESSAGES_BATCH_SIZE: Final = 150  # if statements exceed their time limit
 MAX_CHARACTERS: Final = 8_000_000  # bounds the memory of a worker
@@ -175,67 +175,120 @@ def _garbage_collected_later() -> Iterator[None]:
             gc.enable()
 
 
+class _Waiting(NamedTuple):
+    """A batch that waits. ``length`` is that of its body."""
+
+    key: int
+    size: int
+    length: int
+    named_ids: bytes | memoryview | None
+
+
 def _oldest_batches(limit: int) -> tuple[list[Batch], bool]:
     """Return the oldest batches that can be processed now, within the limits, and whether no others are waiting.
 
     They are locked until the transaction ends.
     """
-    drains = drain_locks.max_drains()
-    shown = BATCHES_TO_CHOOSE_FROM * drains
-    rows = Batch.objects.order_by("pk").values_list("pk", "size", "named_ids")[:shown]
-    waiting = [_Waiting(*row) for row in rows]
+    waiting, are_all = _read_waiting(limit)
     if not waiting:
         return [], True
-    ours = _lock_oldest(waiting, limit)
-    if drains > 1 and ours and max(ours) < waiting[-1].key:
-        INBOX.request()  # enough is waiting for another worker
-    chosen = _choose(waiting, ours, limit)
-    found = Batch.objects.filter(pk__in=chosen).select_related("source").order_by("pk")
-    return list(found), len(chosen) == len(waiting) < shown
+    free = _free_batches(waiting, limit)
+    chosen = _within_limits(free, limit)
+    if drain_locks.max_drains() > 1:
+        chosen = _without_others(chosen, free)
+    found = Batch.objects.filter(pk__in=[one.key for one in chosen]).select_related("source").order_by("pk")
+    return list(found), are_all and len(chosen) == len(waiting)
 
 
-class _Waiting(NamedTuple):
-    """A batch that waits."""
+def _read_waiting(limit: int) -> tuple[list[_Waiting], bool]:
+    """Return the oldest batches, so many that each drain finds some, and whether they are all."""
+    drains = drain_locks.max_drains()
+    portions = 1 if drains == 1 else 2 * drains
+    length = "octet_length(body)" if backends.is_postgresql() else "length(body)"
+    rows = execution.fetch_all(
+        f"""SELECT id, size, {length}, named_ids, others FROM (
+                SELECT *, sum(size) OVER (ORDER BY id) - size AS others FROM (
+                    SELECT * FROM {Batch._meta.db_table} ORDER BY id LIMIT %s) AS oldest) AS added
+            WHERE others < %s ORDER BY id""",
+        [MAX_BATCHES * portions, limit * portions],
+    )
+    waiting = [_Waiting(*row) for *row, _ in rows]
+    are_all = len(waiting) < MAX_BATCHES * portions and sum(one.size for one in waiting) < limit * portions
+    return waiting, are_all
 
-    key: int
-    size: int
-    named_ids: bytes | memoryview | None
 
+def _free_batches(waiting: Sequence[_Waiting], limit: int) -> list[_Waiting]:
+    """Return the batches that no other drain processes, and that share no id with an earlier one of another drain.
 
-def _lock_oldest(waiting: Sequence[_Waiting], limit: int) -> dict[int, int]:
-    """Lock the oldest of the batches that are free, about as many as the limits allow. Return their lengths."""
-    count = limit * len(waiting) // max(1, sum(one.size for one in waiting))
-    free = Batch.objects.filter(pk__in=[one.key for one in waiting]).order_by("pk")
-    if connection.features.has_select_for_update_skip_locked:
-        free = free.select_for_update(skip_locked=True)
-    return dict(free.values_list("pk", Length("body"))[: max(1, min(count, MAX_BATCHES))])
-
-
-def _choose(waiting: Sequence[_Waiting], ours: Mapping[int, int], limit: int) -> list[int]:
-    """Return which of our batches can be processed now, within the limits.
-
-    A batch waits if an earlier one names one of its ids, and is another worker's or waits itself.
+    Batches that share ids belong to the drain that has locked the oldest of them.
     """
-    chosen: list[int] = []
-    blocked: set[int] = set()
-    messages = characters = 0
-    for one in waiting:
-        if one.key in ours and not blocked:
-            is_free = True
-        elif one.named_ids is None:  # it may name any id
-            break
+    if drain_locks.max_drains() == 1:
+        return list(waiting)
+    groups = _connected(waiting)
+    share = min(limit / sum(one.size for one in waiting), MAX_BATCHES / len(waiting))
+    count = math.ceil(SPARE_GROUPS * share * len(groups))
+    oldest = Batch.objects.filter(pk__in=[*groups]).order_by("pk").values_list("pk", flat=True)
+    ours = list(oldest.select_for_update(skip_locked=True)[:count])
+    if len(ours) == count < len(groups):
+        INBOX.request()  # enough is waiting for another worker
+    return sorted(one for key in ours for one in groups[key])
+
+
+def _connected(waiting: Sequence[_Waiting]) -> dict[int, list[_Waiting]]:
+    """Return groups of batches that ids connect, by the key of the oldest batch of each."""
+    if any(one.named_ids is None for one in waiting):  # it may name any id
+        return {waiting[0].key: list(waiting)}
+    parents = list(range(len(waiting)))
+
+    def find_oldest(place: int) -> int:
+        while parents[place] != place:
+            parents[place] = place = parents[parents[place]]
+        return place
+
+    first_with: dict[int, int] = {}
+    for place, one in enumerate(waiting):
+        for named in read_hashes(one.named_ids or b""):
+            first = first_with.setdefault(named, place)
+            if first != place:
+                older, newer = sorted((find_oldest(first), find_oldest(place)))
+                parents[newer] = older
+    groups: dict[int, list[_Waiting]] = {}
+    for place, one in enumerate(waiting):
+        groups.setdefault(waiting[find_oldest(place)].key, []).append(one)
+    return groups
+
+
+def _within_limits(free: Sequence[_Waiting], limit: int) -> list[_Waiting]:
+    messages = accumulate(one.size for one in free)
+    characters = accumulate(one.length for one in free)
+    return [
+        one
+        for place, (one, count, length) in enumerate(zip(free, messages, characters, strict=True))
+        if place == 0 or (place < MAX_BATCHES and count <= limit and length <= MAX_CHARACTERS)
+    ]
+
+
+def _without_others(chosen: Sequence[_Waiting], free: Sequence[_Waiting]) -> list[_Waiting]:
+    """Lock free batches, and leave out the chosen ones that must wait for those that another drain has nevertheless.
+
+    That is possible if an earlier batch was committed later: the other drain has not seen it.
+    """
+    rows = Batch.objects.filter(pk__in=[one.key for one in free]).order_by("pk")
+    locked = set(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+    others = [one for one in free if one.key not in locked]
+    if not others:
+        return list(chosen)
+    if any(one.named_ids is None for one in free):
+        return []
+    remaining = []
+    lost = {named for one in others for named in read_hashes(one.named_ids or b"")}
+    for one in chosen:
+        hashes = read_hashes(one.named_ids or b"")
+        if lost.isdisjoint(hashes):
+            remaining.append(one)
         else:
-            hashes = read_hashes(one.named_ids)
-            is_free = one.key in ours and blocked.isdisjoint(hashes)
-            if not is_free:
-                blocked |= hashes
-        if is_free:
-            messages += one.size
-            characters += ours[one.key]
-            if chosen and (messages > limit or characters > MAX_CHARACTERS):
-                break
-            chosen.append(one.key)
-    return chosen
+            lost |= hashes
+    return remaining
 
 
 def _messages_of_batch(batch: Batch) -> Iterator[ReceivedMessage]:

@@ -139,12 +139,11 @@ def test_a_request_of_an_earlier_version_may_name_any_id() -> None:
         send(key, track("View", user=user), drain=False)
     Batch.objects.filter(pk=Batch.objects.order_by("pk")[1].pk).update(named_ids=None)
 
-    with held_by_another_drain(0):
-        assert inbox.drain() == 0
-    with held_by_another_drain(1):
-        assert inbox.drain() == 1
+    for place in (0, 1):
+        with held_by_another_drain(place):
+            assert inbox.drain() == 0
 
-    assert inbox.drain() == 2
+    assert inbox.drain() == 3
 
 
 @pytest.mark.usefixtures("on_postgresql")
@@ -170,7 +169,6 @@ def test_a_message_that_is_tried_again_still_waits_for_others() -> None:
 def test_no_more_drains_run_than_are_allowed(settings: Any) -> None:
     _, key = source()
     settings.INBOX_DRAINS = 2
-    send(key, track("View", user="first"))
     for number in range(3):
         send(key, track("View", user=f"u{number}"), drain=False)
 
