@@ -202,12 +202,13 @@ def test_every_page_opens_in_few_queries_and_has_the_title_of_its_menu_entry(
 ):
     for view, one in EVERYTHING.items():
         with subtests.test(view):
+            address = one.address
             with django_assert_max_num_queries(admin_pages.MOST_QUERIES):
-                response = admin_client.get(one.address)
+                response = admin_client.get(address)
                 content = b"".join(response)
             assert response.status_code == 200
             assert not re.search(rb"""(src|href|action)=["'](https?:)?//""", content)
-            entries = [entry for entry in MENU if one.address.startswith(entry)]
+            entries = [entry for entry in MENU if address.startswith(entry)]
             if entries and view not in (part.view for part in PARTS):
                 assert MENU[max(entries, key=len)] in breadcrumbs(content.decode())
 
