@@ -194,11 +194,12 @@ def test_the_part_of_a_settler_that_is_killed_is_updated_by_the_next_one(workers
     shop_with_a_long_queue()
 
     with settler_held_at("c7", workers) as killed:
-        second = workers.start(update.update_facts)
+        workers.start(update.update_facts)
         eventually(lambda: count_updated() >= CUSTOMERS - 10, within=60)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s)", [killed])
-    second.join()
+            cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [killed])
+    for thread in workers.threads:
+        thread.join()
 
     [error] = workers.errors
     assert isinstance(error, OperationalError)
