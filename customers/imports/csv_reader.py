@@ -36,8 +36,8 @@ def read_rows(
 ) -> Iterator[NumberedRow]:
     """Return the number of each row's first line, and its cells or the reason why it is invalid.
 
-    The first row is the header. Empty rows are skipped, and so are empty cells after the last named column. A quote
-    that is never closed invalidates only its own line: the lines after it are read again.
+    The first row is the header, unless ``first_line`` is 0. Empty rows are skipped, and so are empty cells after the
+    last named column. A quote that is never closed invalidates only its own line: the lines after it are read again.
     """
     lines = _read_lines(stream, encoding, first_line)
     held: deque[tuple[int, str, str | None]] = deque()  # lines to read again
@@ -64,7 +64,7 @@ def read_rows(
                 if not any(map(str.strip, cells)):
                     cells = []
                 elif not width:
-                    width = _header_width(cells)
+                    width = _header_width(cells) if first_line else len(cells)
                 if len(cells) > width and not any(map(str.strip, cells[width:])):
                     del cells[width:]
                 if len(row) > 1 and cells and len(cells) != width:

@@ -263,12 +263,12 @@ class _Profile:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = {name: _Column() for name in columns}
-        self._places = list(enumerate(self.columns.values()))
+        self._width = len(columns)
+        self._places = [(place, self.columns[name]) for place, name in enumerate(columns) if name]
 
     def add_rows(self, stream: BinaryIO, numbered: Iterator[NumberedRow], max_bytes: int) -> None:
         while batch := list(islice(numbered, BATCH_ROWS)):
-            width = len(self._places)
-            rows = [cells for _, cells in batch if not isinstance(cells, str) and len(cells) == width]
+            rows = [cells for _, cells in batch if not isinstance(cells, str) and len(cells) == self._width]
             for place, column in self._places:
                 if column.follows_dates or column.follows_marks:
                     # Distinct ones: there are few days, amounts and words in many rows.

@@ -26,7 +26,9 @@ def read_table(stream: BinaryIO, dialect: Dialect | None) -> Iterator[NumberedRo
     if dialect.header_row:
         first = next(rows, None)
         if first is None:
-            raise InvalidFile(EMPTY_FILE)
+            raise InvalidFile(
+                EMPTY_FILE if dialect.header_row == 1 else f"there is no row {dialect.header_row}"
+            )
         line, cells = first
         if isinstance(cells, str):
             raise InvalidFile(f"the header cannot be read: {cells}")
@@ -51,13 +53,17 @@ def _rows(stream: BinaryIO, dialect: Dialect) -> Iterator[NumberedRow]:
 
 
 def _sheet_rows(stream: BinaryIO, dialect: Dialect) -> Iterator[NumberedRow]:
-    """Return the rows from the header on, each as long as the header and without empty cells after it."""
+    """Return the rows from the header on, each as long as the header and without empty cells after it.
+
+    Without a header, rows keep all cells: the last one of the first row may be empty by chance.
+    """
     width = 0
     for number, cells in workbooks.read_sheet(stream, dialect.sheet):
         if number < dialect.header_row:
             continue
         if not width:
-            width = max(place for place, cell in enumerate(cells, start=1) if cell)
+            named = max(place for place, cell in enumerate(cells, start=1) if cell)
+            width = named if dialect.header_row else len(cells)
         if any(cells[width:]):
             yield number, cells
         else:
@@ -67,9 +73,13 @@ def _sheet_rows(stream: BinaryIO, dialect: Dialect) -> Iterator[NumberedRow]:
 def distinct_names(cells: Sequence[str]) -> list[str]:
     """Return the names of columns. A repeated one gets a number: two columns ``Total`` are ``Total``, ``Total (2)``."""
     names: list[str] = []
+    taken: set[str] = set()
     counts: dict[str, int] = {}
     for cell in cells:
-        name = " ".join(to_nfc(cell).split())
-        counts[name] = counts.get(name, 0) + 1
-        names.append(f"{name} ({counts[name]})" if name and counts[name] > 1 else name)
+        distinct = name = " ".join(to_nfc(cell).split())
+        while name and distinct in taken:
+            counts[name] = counts.get(name, 1) + 1
+            distinct = f"{name} ({counts[name]})"
+        taken.add(distinct)
+        names.append(distinct)
     return names

@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError
 
+from customers.imports.tables import distinct_names
 from customers.models import Customer, Order, OrderLine
 from tests.support import shop
 from tests.support.workbooks import workbook
@@ -113,6 +114,28 @@ def test_two_columns_may_have_the_same_name(run) -> None:
     run("E-mail;Telefono;Telefono\na@example.org;;+39 333 1234567\n", "--column", "Telefono (2)=phone")
 
     assert Customer.objects.get().phone == "+393331234567"
+
+
+@pytest.mark.parametrize("names", ["Numero;;Data;;E-mail;Totale", "Numero;Nota;Data;Nota;E-mail;Totale"])
+def test_columns_without_a_name_or_with_the_same_one_do_not_hide_what_the_others_show(names, run) -> None:
+    run(f"{names}\n1;;31/03/2026;;a@example.org;1.234,56\n", "--column", "Numero=order_id")
+
+    assert orders() == [("1", date(2026, 3, 31), Decimal("1234.56"))]
+
+
+def test_a_numbered_name_is_not_given_twice() -> None:
+    assert distinct_names(["Total (2)", "Total", "Total"]) == ["Total (2)", "Total", "Total (3)"]
+
+
+@pytest.mark.parametrize("end", ["csv", "xlsx"])
+def test_without_a_header_the_last_cell_of_the_first_row_may_be_empty(end, run) -> None:
+    rows = [("a@example.org", "12,50", ""), ("b@example.org", "13,50", "VIP")]
+    data = workbook(Foglio=rows) if end == "xlsx" else "\n".join(map(";".join, rows))
+
+    output = run(data, "--header-row", "0", name=f"file.{end}")
+
+    assert "rows read 2, created 2, updated 0, refused 0" in output
+    assert Customer.objects.get(email="b@example.org").attributes["Column 3"] == "VIP"
 
 
 # -- Amounts
