@@ -24,8 +24,8 @@ from .notations import (
 
 Convert = Callable[[str], str]
 
-_GROUPED_NUMBER = re.compile(r"-?(?:\d+|\d{1,3}(?:[. ]\d{3})+),\d+", re.ASCII)
-_LEFT_OUT = frozenset(map(column_key, REJECTION_COLUMNS))
+_NUMBER_WITH_COMMA = re.compile(r"-?(?:(?:\d+|\d{1,3}(?:[. ]\d{3})+),\d+|\d{1,3}(?:\.\d{3})+)", re.ASCII)
+"""With a decimal comma, or with points between thousands: 1.250 would be stored as 1.25."""
 # What parsing calls fields that have another name in the format.
 _PARSED_AS = {"product_name": "name", "line_total": "unit_price", "confirmed_at": "subscribed_at"}
 
@@ -155,7 +155,7 @@ def _attribute(value: str, mark: str, order: str) -> str:
         return value
     if order:
         return normalize_moment(value, order)
-    return normalize_amount(value, mark) if mark == "," and _GROUPED_NUMBER.fullmatch(value) else value
+    return normalize_amount(value, mark) if mark == "," and _NUMBER_WITH_COMMA.fullmatch(value) else value
 
 
 def _is_row_of_totals(cells: Cells) -> bool:

@@ -304,9 +304,11 @@ def test_a_column_of_addresses_is_found_by_its_values(run) -> None:
 
 
 def test_attributes_are_converted_too(run) -> None:
-    run("E-mail;Punti;Ultima visita\na@example.org;1.250,5;31/03/2026\n")
+    run("E-mail;Punti;Ultima visita\na@example.org;1.250,5;31/03/2026\nb@example.org;1.250;1/4/2026\n")
 
-    assert Customer.objects.get().attributes == {"Punti": 1250.5, "Ultima visita": "2026-03-31"}
+    first, second = Customer.objects.order_by("email")
+    assert first.attributes == {"Punti": 1250.5, "Ultima visita": "2026-03-31"}
+    assert second.attributes == {"Punti": 1250, "Ultima visita": "2026-04-01"}
 
 
 def test_columns_can_be_mapped_and_left_out(run) -> None:
