@@ -1,5 +1,7 @@
 """The imports of staff: uploading a file, its preview, its progress, and the download of rejected rows."""
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
@@ -37,6 +39,7 @@ from customers.imports.dialects import (
 )
 from customers.imports.fields import FIELDS
 from customers.imports.formats import Format, InvalidFile
+from customers.imports.notations import date_order_of
 from customers.imports.platforms import known_platform
 from customers.imports.uploads import UploadedTable
 from customers.models import Import
@@ -268,19 +271,15 @@ def _settings_of(upload: Import) -> dict[str, object]:
     dialect = Dialect.from_json(upload.dialect)
     if dialect is None:
         return {}
-    settings: dict[str, object] = {
+    return {
         "encoding": dialect.encoding,
         "separator": dialect.separator,
         "header_row": dialect.header_row,
         "sheet": dialect.sheet,
         "mapping": dialect.mapping,
+        "decimal_mark": dialect.chosen_mark,
+        "chosen_orders": dialect.chosen_orders,
     }
-    if dialect.decimal_mark != ASK:
-        settings["decimal_mark"] = dialect.decimal_mark
-    orders = set(dialect.date_orders.values())
-    if len(orders) == 1 and ASK not in orders:
-        settings["date_order"] = orders.pop()
-    return settings
 
 
 def _chosen_settings(upload: Import, table: UploadedTable, request: HttpRequest) -> dict[str, object]:
@@ -300,7 +299,8 @@ def _chosen_settings(upload: Import, table: UploadedTable, request: HttpRequest)
         if (value := request.POST.get(name, "")) in values and value != current
     }
     row = request.POST.get("header_row", "")
-    if row.isascii() and row.isdigit() and int(row) <= MAX_HEADER_ROW and int(row) != shown.header_row:
+    is_row = row.isascii() and row.isdigit() and len(row) <= len(str(MAX_HEADER_ROW))
+    if is_row and int(row) <= MAX_HEADER_ROW and int(row) != shown.header_row:
         given["header_row"] = int(row)
     if given.keys() & {"sheet", "encoding", "separator", "header_row"}:
         # The columns may be others, so what was chosen for them does not count.
@@ -384,7 +384,7 @@ def _dialect_context(
         "date_orders": DATE_ORDERS if orders else {},
         "date_order": orders[0] if len(orders) == 1 else "",
         "undecided_dates": [
-            (column, contact_data.HIDDEN if is_masked else _example(table, column))
+            (column, contact_data.HIDDEN if is_masked else _ambiguous_date(table, column))
             for column in shown.undecided_columns
         ],
         "are_amounts_undecided": shown.decimal_mark == ASK,
@@ -417,14 +417,21 @@ def _notation_text(dialect: Dialect, *, is_workbook: bool) -> str:
 
 
 def _examples(table: UploadedTable, place: int) -> list[str]:
+    return list(islice(dict.fromkeys(_values(table, place)), MAX_EXAMPLES))
+
+
+def _values(table: UploadedTable, place: int) -> Iterator[str]:
     values = (
         cells[place].strip() for _, cells in table.rows if not isinstance(cells, str) and place < len(cells)
     )
-    return list(dict.fromkeys(value for value in values if value))[:MAX_EXAMPLES]
+    return filter(None, values)
 
 
-def _example(table: UploadedTable, column: str) -> str:
-    return next(iter(_examples(table, table.columns.index(column))), "")
+def _ambiguous_date(table: UploadedTable, column: str) -> str:
+    """Return the first date that can be read in two ways, if it is among the first rows."""
+    return next(
+        (value for value in _values(table, table.columns.index(column)) if date_order_of(value) == ASK), ""
+    )
 
 
 def _stored_rows(preview: ImportPreview, kind: Format) -> list[tuple[str, list[tuple[int, str]]]]:

@@ -9,7 +9,7 @@ from customers.ingestion.results import RejectedRow
 from .csv_reader import Cells, NumberedRow
 from .dialects import ATTRIBUTE, SKIP, Dialect
 from .fields import Content, field_of
-from .formats import REJECTION_COLUMNS, Format, column_key
+from .formats import Format, is_rejection_column
 from .notations import (
     ExactCell,
     is_total_word,
@@ -107,7 +107,7 @@ def _targets(dialect: Dialect, format: Format, columns: Sequence[str]) -> list[s
 
     def target(column: str, own: str) -> str:
         field = dialect.mapping.get(column, own)
-        if not column or column_key(column) in _LEFT_OUT:
+        if not column or is_rejection_column(column):
             return SKIP
         return own if field == ATTRIBUTE else field
 

@@ -17,7 +17,7 @@ from .csv_reader import NumberedRow
 from .dialects import ASK, ATTRIBUTE, SEPARATORS, SKIP, Dialect
 from .encodings import detect_encoding, open_lines
 from .fields import FIELDS, Content, field_of, guess_fields, known_names
-from .formats import REJECTION_COLUMNS, Format, InvalidFile, column_key
+from .formats import Format, InvalidFile, column_key, is_rejection_column
 from .notations import (
     ExactCell,
     date_order_of,
@@ -47,6 +47,18 @@ class KeptMapping:
     kind: str
     mapping: Mapping[str, str]
     date_orders: Mapping[str, str]
+
+    def spelled_as(self, columns: Sequence[str]) -> "KeptMapping":
+        """Return it for the columns as this file spells them."""
+        return KeptMapping(
+            self.kind, _respelled(self.mapping, columns), _respelled(self.date_orders, columns)
+        )
+
+
+def _respelled(values: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
+    by_key = {column_key(column): value for column, value in values.items()}
+    found = {column: values.get(column, by_key.get(column_key(column))) for column in columns}
+    return {column: value for column, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ def detect(
 
 def header_key(columns: Sequence[str]) -> str:
     """Return what a header is recognized by. The columns of a file of rejected rows do not count."""
-    keys = [column_key(name) for name in columns if name not in REJECTION_COLUMNS]
+    keys = [column_key(name) for name in columns if not is_rejection_column(name)]
     return hashlib.sha256("\x1f".join(keys).encode()).hexdigest()
 
 
@@ -296,6 +308,8 @@ def _interpret(
     kept: Callable[[str], KeptMapping | None],
 ) -> Detected:
     earlier = kept(header_key(columns))
+    if earlier:
+        earlier = earlier.spelled_as(columns)
     platform = known_platform(columns)
     own = guess_format(columns)
     name = ""
@@ -310,7 +324,8 @@ def _interpret(
         if own and kind in ("", own.name) and _count_fields(mapping) <= own.count_known(columns):
             guessed_kind, mapping = own.name, own_mapping(own, columns)
         kind = guessed_kind
-    mapping |= {column: field for column, field in _given_mapping(given).items() if column in columns}
+    mapping |= {column: field for column, field in _given(given, "mapping").items() if column in columns}
+    mapping |= {column: SKIP for column in columns if is_rejection_column(column)}
     considered = [column for column in columns if mapping.get(column) != SKIP]
     is_ours = own is not None and kind == own.name and dialect == Dialect()
     if is_ours:
@@ -322,11 +337,15 @@ def _interpret(
             marks += profile[column].marks
     if is_ours:
         del marks[ASK]  # our decimal mark is the point
+    chosen_mark = str(given.get("decimal_mark", ""))
+    date_orders, chosen_orders = _date_orders(considered, profile, given, earlier)
     dialect = replace(
         dialect,
-        decimal_mark=str(given.get("decimal_mark") or _decimal_mark(marks)),
+        decimal_mark=chosen_mark or _decimal_mark(marks),
         mapping=mapping,
-        date_orders=_date_orders(considered, profile, given, earlier),
+        date_orders=date_orders,
+        chosen_mark=chosen_mark,
+        chosen_orders=chosen_orders,
     )
     examples = {column: profile[column].example for column in dialect.undecided_columns}
     is_ours = (
@@ -339,9 +358,10 @@ def _count_fields(mapping: Mapping[str, str]) -> int:
     return sum(field not in (SKIP, ATTRIBUTE) for field in mapping.values())
 
 
-def _given_mapping(given: Mapping[str, object]) -> Mapping[str, str]:
-    mapping = given.get("mapping")
-    return mapping if isinstance(mapping, Mapping) else {}
+def _given(given: Mapping[str, object], name: str) -> Mapping[str, str]:
+    """Return what staff have chosen by column."""
+    chosen = given.get(name)
+    return chosen if isinstance(chosen, Mapping) else {}
 
 
 def _content(kind: str, mapping: Mapping[str, str], column: str) -> Content | None:
@@ -359,7 +379,9 @@ def own_mapping(own: Format, columns: Sequence[str]) -> dict[str, str]:
     other = ATTRIBUTE if own.name in ("customers", "contacts") else SKIP
     canonical = own.canonical_header(columns)
     return {
-        column: name if name in own.columns else (other if column else SKIP)
+        column: name
+        if name in own.columns
+        else (SKIP if not column or is_rejection_column(column) else other)
         for column, name in zip(columns, canonical, strict=True)
     }
 
@@ -376,21 +398,25 @@ def _date_orders(
     profile: _Profile,
     given: Mapping[str, object],
     earlier: KeptMapping | None,
-) -> dict[str, str]:
-    """Return the order of each column of dates. A column that does not show its order has that of the other columns."""
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the order of each column of dates, and the orders that staff chose.
+
+    A column that does not show its order has that of the other columns.
+    """
     orders = {column: profile[column].date_order for column in columns}
     orders = {column: order for column, order in orders.items() if order}
-    if chosen := str(given.get("date_order") or ""):
+    chosen = dict(_given(given, "chosen_orders"))
+    if order := str(given.get("date_order") or ""):
         # The answer to a question is about the columns that do not show their order.
-        is_answer = ASK in orders.values()
-        return {
-            column: chosen if order == ASK or not is_answer else order for column, order in orders.items()
-        }
+        asked = [column for column in orders if orders[column] == ASK]
+        chosen |= dict.fromkeys(asked or orders, order)
+    orders = {column: chosen.get(column, order) for column, order in orders.items()}
     certain = {order for order in orders.values() if order != ASK}
     if len(certain) == 1:
-        return dict.fromkeys(orders, certain.pop())
+        return dict.fromkeys(orders, certain.pop()), chosen
     kept = earlier.date_orders if earlier else {}
-    return {column: kept.get(column, order) if order == ASK else order for column, order in orders.items()}
+    orders = {column: kept.get(column, order) if order == ASK else order for column, order in orders.items()}
+    return orders, chosen
 
 
 def _is_strict(dialect: Dialect, columns: Sequence[str], own: Format, profile: _Profile) -> bool:
@@ -437,10 +463,7 @@ def _guess(kind: str, columns: Sequence[str], profile: _Profile) -> tuple[str, d
     if not kind:
         name = _narrower(name, set(guessed.values()))
     other = ATTRIBUTE if name in ("contacts", "customers") else SKIP
-    left_out = {column for column in columns if column_key(column) in map(column_key, REJECTION_COLUMNS)}
-    return name, {
-        column: guessed.get(column, SKIP if not column or column in left_out else other) for column in columns
-    }
+    return name, {column: guessed.get(column, other if column else SKIP) for column in columns}
 
 
 def _add_by_content(kind: str, guessed: dict[str, str], columns: Sequence[str], profile: _Profile) -> None:

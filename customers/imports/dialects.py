@@ -39,7 +39,8 @@ class Dialect:
 
     ``header_row`` is a line of the file, or a row of the sheet; without a header it is 0. ``mapping`` says which field
     each column becomes: a field of the format, ``ATTRIBUTE``, or ``SKIP``. ``date_orders`` has the columns that write
-    dates with the day and the month in front, each with one of ``DATE_ORDERS`` or ``ASK``.
+    dates with the day and the month in front, each with one of ``DATE_ORDERS`` or ``ASK``. What staff have said about
+    amounts and dates is in ``chosen_mark`` and ``chosen_orders``; the rest is detected anew when a column changes.
     """
 
     encoding: str = "utf-8"
@@ -49,6 +50,8 @@ class Dialect:
     sheet: str = ""
     mapping: Mapping[str, str] = field(default_factory=dict)
     date_orders: Mapping[str, str] = field(default_factory=dict)
+    chosen_mark: str = ""
+    chosen_orders: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

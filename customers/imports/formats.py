@@ -26,6 +26,14 @@ def column_key(name: str) -> str:
     return clean_text(name).casefold().translate(_SEPARATORS)
 
 
+_REJECTION_KEYS = frozenset(map(column_key, REJECTION_COLUMNS))
+
+
+def is_rejection_column(name: str) -> bool:
+    """Return whether a column was added by a file of rejected rows."""
+    return column_key(name) in _REJECTION_KEYS
+
+
 class InvalidFile(ValueError):
     """A file that cannot be imported. The message says what to change."""
 

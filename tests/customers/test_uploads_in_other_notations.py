@@ -154,6 +154,68 @@ def test_columns_are_mapped_by_staff_and_a_file_with_the_same_header_is_read_so_
     assert chosen(again) == {"Contatto": "email", "Nota": "", "Livello": "source"}
 
 
+def test_a_kept_mapping_counts_for_a_header_in_another_case(upload, press) -> None:
+    press(upload("Contatto;Data Nota\na@example.org;03/31/2026\n"), "start", **{"column-0": "email"})
+
+    again = upload("CONTATTO;data_nota\nb@example.org;04/05/2026\n")
+
+    assert chosen(again) == {"CONTATTO": "email", "data_nota": "attribute"}
+    assert not again.context["undecided_dates"]
+
+
+def test_amounts_and_dates_are_looked_at_again_when_a_column_becomes_one(upload, press) -> None:
+    shown = upload("Zzz;Www;Xxx\nA1;1.234;31/03/2026\nA2;2.500;05/04/2026\n")
+    as_orders = press(shown, "describe", kind="orders")
+    assert not as_orders.context["are_amounts_undecided"]
+
+    mapped = press(
+        as_orders, "describe", **{"column-0": "order_id", "column-1": "total", "column-2": "placed_at"}
+    )
+    assert mapped.context["are_amounts_undecided"]
+
+    answered = press(mapped, "describe", decimal_mark=",")
+    assert not answered.context["are_amounts_undecided"]
+    changed = press(answered, "describe", **{"column-2": ""})
+    assert not changed.context["are_amounts_undecided"]
+
+
+def test_an_answer_about_dates_is_kept_beside_a_column_in_another_order(upload, press) -> None:
+    shown = upload("E-mail;Compleanno;Visita;Nota\na@example.org;03/04/1990;12/31/2025;31/12/2025\n")
+    assert [column for column, _ in shown.context["undecided_dates"]] == ["Compleanno"]
+
+    answered = press(shown, "describe", date_order="dmy")
+    changed = press(answered, "describe", **{"column-0": "source"})
+
+    assert not changed.context["undecided_dates"]
+    assert Import.objects.get().dialect["date_orders"] == {
+        "Compleanno": "dmy",
+        "Visita": "mdy",
+        "Nota": "dmy",
+    }
+
+
+def test_the_example_of_a_question_is_a_date_that_can_be_read_in_two_ways(upload) -> None:
+    shown = upload("E-mail;Compleanno\na@example.org;n/a\nb@example.org;03/04/1990\n")
+
+    assert shown.context["undecided_dates"] == [("Compleanno", "03/04/1990")]
+
+
+def test_columns_of_rejected_rows_are_shown_as_left_out(upload) -> None:
+    for names in ("customer_id,email", "Codice cliente,Posta"):
+        shown = upload(f"refused_line,refused_reason,{names}\n3,soon,c1,a@example.org\n")
+
+        assert (chosen(shown)["refused_line"], chosen(shown)["refused_reason"]) == ("", "")
+
+
+@pytest.mark.parametrize("row", ["400", "9" * 5000])
+def test_a_header_row_that_is_not_there_changes_nothing(row, upload, press) -> None:
+    shown = upload(ITALIAN)
+
+    changed = press(shown, "describe", header_row=row)
+
+    assert chosen(changed) == chosen(shown)
+
+
 def test_how_a_file_is_written_can_be_changed(upload, press) -> None:
     shown = upload("Clienti di marzo;2026\nE-mail|Nome;Cognome|Nome\na@example.org|Rossi; Ada|Ada\n")
 
