@@ -123,7 +123,11 @@ def _table_dialect(stream: BinaryIO, given: Mapping[str, object], max_bytes: int
 
 def _header_row(rows: Sequence[NumberedRow], given: Mapping[str, object]) -> int:
     chosen = given.get("header_row")
-    readable = [(line, cells) for line, cells in rows if not isinstance(cells, str)]
+    readable = [
+        (line, cells)
+        for line, cells in rows
+        if not isinstance(cells, str) and not (line == 1 and cells[0].casefold() == "sep=")
+    ]
     return _find_header(readable) if chosen is None else int(str(chosen))
 
 
