@@ -1,6 +1,6 @@
 """The imports of staff: uploading a file, its preview, its progress, and the download of rejected rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import PurePath
 from typing import Any
@@ -26,7 +26,8 @@ from core.admin.capped_lists import ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers import tasks
 from customers.imports import detection, upload_files, uploads
-from customers.imports.csv_files import FORMATS, ImportPreview
+from customers.imports.csv_files import FORMATS
+from customers.imports.csv_reader import Cells
 from customers.imports.dialects import (
     ASK,
     ATTRIBUTE,
@@ -347,6 +348,8 @@ def _preview_context(request: HttpRequest, upload: Import) -> dict[str, Any]:
             uploads.detect_upload(upload, kind.name, {})
         table = uploads.read_table_of(upload)
         context |= _dialect_context(request, upload, kind, table)
+        if kind:
+            context |= _columns_context(request, upload, kind, table)
         dialect = Dialect.from_json(upload.dialect)
         if kind is None or (dialect and not dialect.is_decided):
             return context
@@ -354,11 +357,14 @@ def _preview_context(request: HttpRequest, upload: Import) -> dict[str, Any]:
     except (InvalidFile, FileNotFoundError) as error:
         return context | {"problem": _error_text(error)}
     may_see = contact_data.may_see(request)
+    rejected = {row.line for row in preview.refused}
+    accepted = [row for row in preview.rows if row[0] not in rejected][:SHOWN_ROWS]
     return context | {
         "preview": preview,
-        "columns": _column_rows(preview, kind, is_masked=not may_see),
-        "stored_lines": [line for line, _ in preview.rows[:SHOWN_ROWS]],
-        "stored_rows": _stored_rows(preview, kind) if may_see else [],
+        "stored_lines": [line for line, _ in accepted],
+        "stored_rows": _stored_rows(preview.header, accepted, kind)
+        if may_see and kind.name in FIELDS
+        else [],
         "rejected_rows": preview.refused if may_see else [],
     }
 
@@ -375,7 +381,7 @@ def _dialect_context(
     context: dict[str, Any] = {
         "dialect": shown,
         "notation": _notation_text(shown, is_workbook=bool(table.sheets)),
-        "is_own_format": dialect is None,
+        "is_own_format": bool(dialect is None and kind and kind.name in FIELDS),
         "platform": platform if platform and kind and platform.kind == kind.name else None,
         "sheets": table.sheets,
         "encodings": {} if table.sheets else ENCODINGS,
@@ -389,19 +395,31 @@ def _dialect_context(
         ],
         "are_amounts_undecided": shown.decimal_mark == ASK,
     }
-    if kind and kind.name in FIELDS:
-        mapping = _shown_mapping(upload, kind, table.columns)
-        context["targets"] = _targets(kind)
-        context["mapped_columns"] = [
+    return context
+
+
+def _columns_context(
+    request: HttpRequest, upload: Import, kind: Format, table: UploadedTable
+) -> dict[str, Any]:
+    """Return each column with what it becomes and its first values, and what staff can choose if they can."""
+    columns = table.columns
+    if kind.name in FIELDS:
+        targets, becomes = _targets(kind), _shown_mapping(upload, kind, columns)
+    else:
+        fields = map(kind.target_field, kind.canonical_header(columns))
+        targets, becomes = [], dict(zip(columns, fields, strict=True))
+    is_masked = not contact_data.may_see(request)
+    return {
+        "targets": targets,
+        "columns": [
             (
-                place,
                 column or "(no name)",
-                mapping.get(column, SKIP),
+                becomes.get(column, SKIP),
                 [contact_data.HIDDEN] if is_masked else _examples(table, place),
             )
-            for place, column in enumerate(table.columns)
-        ]
-    return context
+            for place, column in enumerate(columns)
+        ],
+    }
 
 
 def _notation_text(dialect: Dialect, *, is_workbook: bool) -> str:
@@ -434,27 +452,16 @@ def _ambiguous_date(table: UploadedTable, column: str) -> str:
     )
 
 
-def _stored_rows(preview: ImportPreview, kind: Format) -> list[tuple[str, list[tuple[int, str]]]]:
-    """Return each field with its values in the first rows."""
+def _stored_rows(
+    header: Sequence[str], rows: Sequence[tuple[int, Cells]], kind: Format
+) -> list[tuple[str, list[tuple[int, str]]]]:
+    """Return each field with its values in some rows."""
     labels = {field.name: field.label for field in FIELDS.get(kind.name, ())}
-    shown = preview.rows[:SHOWN_ROWS]
     return [
-        (labels.get(name, name), [(line, cells[place]) for line, cells in shown if place < len(cells)])
-        for place, name in enumerate(preview.header)
+        (labels.get(name, name), [(line, cells[place]) for line, cells in rows if place < len(cells)])
+        for place, name in enumerate(header)
         if name
     ]
-
-
-def _column_rows(
-    preview: ImportPreview, kind: Format, *, is_masked: bool
-) -> list[tuple[str, str, list[str]]]:
-    """Return each column with the field it becomes and its first values."""
-    columns = []
-    for place, name in enumerate(preview.header):
-        values = (cells[place].strip() for _, cells in preview.rows if place < len(cells))
-        shown = list(dict.fromkeys(value for value in values if value))[:MAX_EXAMPLES]
-        columns.append((name, kind.target_field(name), [contact_data.HIDDEN] if is_masked else shown))
-    return columns
 
 
 def _problem(upload: Import, kind: Format) -> str:

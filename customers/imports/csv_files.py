@@ -21,6 +21,7 @@ from .catalogue import FORMATS, guess_format
 from .conversion import Conversion
 from .csv_reader import Cells, NumberedRow
 from .dialects import Dialect
+from .fields import field_of
 from .formats import Format, InvalidFile
 from .import_report import ImportReport, WarningCounts, list_lines
 from .row_batches import ParsedBatch, check_format_header, parse_batch, read_format_header
@@ -103,7 +104,19 @@ def _open_table(
         raise InvalidFile(UNDECIDED)
     columns = [str(name) for name in next(numbered)[1]]
     conversion = Conversion(dialect, format, columns, datetime.now(UTC).year)
+    if missing := format.missing_columns(conversion.header):
+        raise InvalidFile(f"no column becomes {', '.join(_labels(format, missing))}")
     return conversion.header, check_format_header(format, conversion.header), conversion
+
+
+def _labels(format: Format, missing: Sequence[str]) -> list[str]:
+    """Return what staff call missing fields; one of several alternatives is enough."""
+
+    def label(name: str) -> str:
+        field = field_of(format.name, name)
+        return f"“{field.label}”" if field else name
+
+    return [" or ".join(map(label, names.split(" or "))) for names in missing]
 
 
 def _total_warnings(conversion: Conversion | None) -> list[str]:

@@ -73,7 +73,7 @@ def stored() -> list[tuple[Any, ...]]:
 
 
 def chosen(shown: Any) -> dict[str, str]:
-    return {column: field for _, column, field, _ in shown.context["mapped_columns"]}
+    return {column: field for column, field, _ in shown.context["columns"]}
 
 
 def test_what_was_read_is_shown_and_imported(upload, press) -> None:
@@ -216,6 +216,24 @@ def test_a_header_row_that_is_not_there_changes_nothing(row, upload, press) -> N
     assert chosen(changed) == chosen(shown)
 
 
+def test_missing_fields_are_named_as_staff_choose_them(upload, press) -> None:
+    shown = press(upload("Codice;Valore\nA1;5,00\n"), "describe", kind="sales")
+
+    assert "no column becomes “Ordered on”, “Total”" in shown.context["problem"]
+    assert "placed_at" not in shown.context["problem"]
+
+
+def test_an_export_of_shopify_is_not_called_our_own_format(upload) -> None:
+    shown = upload(
+        "Customer ID,First Name,Last Name,Email,Accepts Email Marketing\n1,Ada,L,a@example.org,yes\n"
+    )
+
+    assert shown.context["kind"].name == "shopify_customers"
+    assert "in our own" not in " ".join(shown.content.decode().split())
+    assert ("Accepts Email Marketing", "newsletter", ["yes"]) in shown.context["columns"]
+    assert not shown.context["stored_rows"]
+
+
 def test_how_a_file_is_written_can_be_changed(upload, press) -> None:
     shown = upload("Clienti di marzo;2026\nE-mail|Nome;Cognome|Nome\na@example.org|Rossi; Ada|Ada\n")
 
@@ -270,6 +288,7 @@ def test_rejected_rows_are_those_of_the_file_and_can_be_imported_again(upload, p
     # One date is left, which does not show its order.
     asked = upload(ITALIAN.replace("31/03/2026", "domani").encode("cp1252"))
     shown = press(asked, "describe", date_order="dmy")
+    assert [line for line, _ in dict(shown.context["stored_rows"])["Total"]] == [2]
     [rejected] = shown.context["rejected_rows"]
     assert rejected.line == 3
     assert rejected.reason.startswith("Data ordine: 'domani' is not a time")
