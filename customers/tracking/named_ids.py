@@ -18,6 +18,7 @@ from .messages import BATCH, object_or_empty
 _HASH_BYTES: Final = 4
 _IDS: Final = (("u", "userId"), ("a", "anonymousId"), ("a", "previousId"), ("m", "messageId"))
 _ORDER_IDS: Final = ("order_id", "orderId")
+_MAX_LENGTH: Final = 1_000  # a longer text is no id: NFC makes a third of it at the least, and the time is quadratic
 _PHONE_DIGITS: Final = 6  # at the end of a number, however its beginning is written
 _EXTENSION: Final = re.compile(r"[^\d\s()./+\-].*", re.DOTALL)
 _NOT_A_DIGIT: Final = re.compile(r"\D")
@@ -61,13 +62,18 @@ def _named_addresses(traits: Mapping[str, Any]) -> Iterator[str]:
         yield "e" + address
     if isinstance(phone, str) and phone:
         yield "p" + _reduced_phone(phone)
-    elif isinstance(phone, int | float):
+    elif isinstance(phone, int):
+        yield "p" + _reduced_phone(str(phone))
+    elif isinstance(phone, float):
         yield "p" + _reduced_phone(f"{phone:.0f}")
 
 
 def _reduced(value: Any) -> str:
     text = value if isinstance(value, str) else str(value)
-    return text.strip() if text.isascii() else to_nfc(clean_text(to_nfc(text)))
+    if text.isascii():
+        return text.strip()
+    text = clean_text(text)
+    return to_nfc(text) if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH]
 
 
 def _reduced_email(text: str) -> str:

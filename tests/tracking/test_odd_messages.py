@@ -1,5 +1,7 @@
 """Unusual messages of real SDKs: wrong clocks, lists instead of objects."""
 
+import json
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -268,3 +270,20 @@ def test_invalid_optional_ids_do_not_reject_a_message(key) -> None:
 
     assert set(Event.objects.values_list("name", flat=True)) == {"One", "Two", "Three"}
     assert [one.split(":")[0] for one in reasons()] == ["anonymousId", "anonymousId", "messageId"]
+
+
+def test_a_message_whose_phone_is_a_huge_number_does_not_refuse_its_batch(key) -> None:
+    send(key, identify("c1", phone=10**400), track("View", user="c2"))
+
+    assert set(Customer.objects.values_list("customer_id", flat=True)) == {"c1", "c2"}
+
+
+def test_an_id_that_takes_long_to_normalize_is_not_normalized(key) -> None:
+    slow = "a" + "\u0301\u0323" * 50_000  # marks are sorted in quadratic time
+    batch = {"batch": [track("View", user=slow), track("View", user="c1", order_id=slow)]}
+    start = time.process_time()
+    assert post(key, "batch", json.dumps(batch, ensure_ascii=False).encode()).status_code == 200
+
+    assert time.process_time() - start < 3
+    inbox.drain()
+    assert len(reasons()) == 2
