@@ -88,12 +88,13 @@ def detect(
     given = dict(given or {})
     dialect = _table_dialect(stream, given, max_bytes)
     stream.seek(0)
+    is_workbook = workbooks.is_workbook(stream)
     numbered = read_table(stream, dialect)
     columns = [str(name) for name in next(numbered)[1]]
     profile = _Profile(columns)
     profile.add_rows(stream, numbered, max_bytes)
     stream.seek(0)
-    return _interpret(dialect, columns, profile, kind, given, kept)
+    return _interpret(dialect, columns, profile, kind, given, kept, is_workbook=is_workbook)
 
 
 def header_key(columns: Sequence[str]) -> str:
@@ -310,6 +311,8 @@ def _interpret(
     kind: str,
     given: Mapping[str, object],
     kept: Callable[[str], KeptMapping | None],
+    *,
+    is_workbook: bool,
 ) -> Detected:
     earlier = kept(header_key(columns))
     if earlier:
@@ -353,7 +356,10 @@ def _interpret(
     )
     examples = {column: profile[column].example for column in dialect.undecided_columns}
     is_ours = (
-        not given and own is not None and kind == own.name and _is_strict(dialect, columns, own, profile)
+        not (given or is_workbook)
+        and own is not None
+        and kind == own.name
+        and _is_strict(dialect, columns, own, profile)
     )
     return Detected(kind, None if is_ours else dialect, name, examples)
 

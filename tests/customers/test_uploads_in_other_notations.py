@@ -327,3 +327,16 @@ def test_an_imported_file_in_another_notation_is_deleted_when_its_person_is_eras
 
     assert not upload_files.file_path(first).exists()
     assert upload_files.file_path(second).exists()
+
+
+@pytest.mark.parametrize("kind", ["", "customers"], ids=["detected", "chosen"])
+def test_a_workbook_in_our_own_format_is_imported(upload, press, kind) -> None:
+    day = date(1990, 4, 3)
+    rows = [("customer_id", "email", "birth_date"), ("c1", "a@example.org", day)]
+
+    page = upload(workbook(Sheet=rows), "customers.xlsx")
+    press(page, "start", **({"kind": kind} if kind else {}))
+    tasks.run_imports()
+
+    assert Import.objects.get().state == "done", Import.objects.get().error
+    assert Customer.objects.values_list("customer_id", "birth_date").get() == ("c1", day)
