@@ -2,11 +2,12 @@
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, BinaryIO, Final
 
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from .formats import InvalidFile
 from .notations import ExactCell
@@ -40,11 +41,7 @@ def read_sheet(stream: BinaryIO, sheet: str = "") -> Iterator[Row]:
     if sheet and sheet not in workbook.sheet_names:
         raise InvalidFile(f"there is no sheet {sheet!r}; the sheets are {', '.join(workbook.sheet_names)}")
     name = sheet or _first_sheet(workbook)
-    try:
-        cells = workbook.get_sheet_by_name(name)
-    except CalamineError as error:
-        raise InvalidFile(f"the sheet {name!r} cannot be read ({error})") from None
-    for number, values in enumerate(cells.iter_rows(), start=1):
+    for number, values in enumerate(_sheet(workbook, name).iter_rows(), start=1):
         texts = [_cell_text(value) for value in values]
         if any(texts):
             yield number, texts
@@ -53,9 +50,16 @@ def read_sheet(stream: BinaryIO, sheet: str = "") -> Iterator[Row]:
 def _first_sheet(workbook: CalamineWorkbook) -> str:
     """Return the first sheet with rows."""
     for name in workbook.sheet_names:
-        if workbook.get_sheet_by_name(name).height:
+        if _sheet(workbook, name).height:
             return str(name)
     raise InvalidFile("the workbook is empty; its first row names the columns")
+
+
+def _sheet(workbook: CalamineWorkbook, name: str) -> CalamineSheet:
+    try:
+        return workbook.get_sheet_by_name(name)
+    except CalamineError as error:
+        raise InvalidFile(f"the sheet {name!r} cannot be read ({error})") from None
 
 
 def _open(stream: BinaryIO) -> CalamineWorkbook:
@@ -84,7 +88,9 @@ def _cell_text(value: Any) -> str:
         case float() | int():
             return ExactCell(_number_text(value))
         case datetime():
-            rounded = (value + timedelta(microseconds=500_000)).replace(microsecond=0)
+            with suppress(OverflowError):  # the last instant of the year 9999 stays as it is
+                value += timedelta(microseconds=500_000)
+            rounded = value.replace(microsecond=0)
             is_day = rounded.time() == time()
             return ExactCell(rounded.date().isoformat() if is_day else rounded.isoformat())
         case date():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+import zipfile
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError
 
+from customers.imports import workbooks
 from customers.imports.tables import distinct_names
 from customers.models import Customer, Order, OrderLine
 from tests.support import shop
@@ -404,6 +408,37 @@ def test_another_sheet_of_a_workbook_can_be_chosen(run) -> None:
 def test_a_damaged_workbook_is_rejected(data, run) -> None:
     with pytest.raises(CommandError, match="the workbook cannot be read"):
         run(data)
+
+
+def test_a_workbook_with_a_damaged_sheet_is_rejected(run) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook(Kunden=ROWS))) as whole, zipfile.ZipFile(data, "w") as damaged:
+        for name in whole.namelist():
+            part = whole.read(name)
+            damaged.writestr(name, part[:-40] if "sheet1" in name else part)
+
+    with pytest.raises(CommandError, match="the sheet 'Kunden' cannot be read"):
+        run(data.getvalue())
+
+
+def test_the_last_instant_of_a_workbook_is_not_rounded_up() -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook(Sheet=[(1,)]))) as whole, zipfile.ZipFile(data, "w") as changed:
+        for name in whole.namelist():
+            part = whole.read(name)
+            cell = b'<c r="A1" t="d"><v>9999-12-31T23:59:59.9</v></c>'
+            changed.writestr(name, re.sub(rb'<c r="A1".*</c>', cell, part) if "sheet1" in name else part)
+
+    data.seek(0)
+    assert list(workbooks.read_sheet(data)) == [(1, ["9999-12-31T23:59:59"])]
+
+
+@pytest.mark.parametrize("row", ["o1,c\0,2026-03-01,5", "o1,c1,2026-03-01,5,\0\0\0"])
+def test_a_file_with_a_stray_nul_is_not_utf_16(row, run) -> None:
+    with pytest.raises(SystemExit):  # the row is rejected
+        run(f"order_id,customer_id,placed_at,total\n{row}\no2,c2,2026-03-02,6\n")
+
+    assert orders() == [("o2", date(2026, 3, 2), Decimal(6))]
 
 
 # -- Our own format
