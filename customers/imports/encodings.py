@@ -36,8 +36,8 @@ def detect_encoding(stream: BinaryIO, max_bytes: int) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if first.startswith(mark):
             return encoding
-    if b"\x00" in first[:4096]:
-        zeros = [first[:4096][start::2].count(0) for start in (0, 1)]
+    zeros = [first[:4096][start::2].count(0) for start in (0, 1)]
+    if max(zeros) > len(first[:4096]) // 8:  # of the names and signs of a header, half the bytes
         return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
     decoder = codecs.getincrementaldecoder("utf-8")()
     is_utf_8, sample, chunk, done = True, bytearray(), first, 0
