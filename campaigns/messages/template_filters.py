@@ -278,7 +278,7 @@ def _number(value: Any) -> Decimal:
         number = Decimal(text)
     except DecimalException:
         raise MissingValue(f"{text[:40]!r} is not a number.") from None
-    if not number.is_finite() or abs(number) > MAX_NUMBER:
+    if not number.is_finite() or number.copy_abs() > MAX_NUMBER:  # abs() itself can overflow
         raise MissingValue(f"{text[:40]!r} is too large a number.")
     return number
 

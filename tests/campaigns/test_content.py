@@ -191,6 +191,12 @@ def test_a_missing_value_is_an_error_that_names_it(text: str, missing: str, nobo
         rendering.render(delivery(nobody, text=text), NOW)
 
 
+def test_a_number_that_overflows_is_named(nobody: Customer) -> None:
+    nobody.first_name = "1e1000000000"
+
+    assert "is too large a number" in problems(nobody, "{{ first_name | plus: 1 }}")
+
+
 def test_a_preview_names_every_part_with_a_missing_value(nobody: Customer) -> None:
     step = Step(subject="{{ city }}", text="{{ first_name }}", html="<p>{{ last_name }}</p>")
 
