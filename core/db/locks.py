@@ -3,22 +3,9 @@
 A lock is a row of ``NamedLock``. On SQLite, there is only one write transaction at a time anyway.
 """
 
-from django.db import connection
-
 from core.models.named_lock import NamedLock
 
 from . import execution
-
-
-def try_acquire(name: str) -> bool:
-    """Acquire the lock until the transaction ends. Return False if another transaction has it."""
-    rows = NamedLock.objects.select_for_update(
-        skip_locked=connection.features.has_select_for_update_skip_locked
-    ).filter(name=name)
-    if rows.first() is not None:
-        return True
-    _, is_new = NamedLock.objects.get_or_create(name=name)
-    return is_new and rows.first() is not None
 
 
 def try_acquire_one_of(name: str, count: int) -> bool:
