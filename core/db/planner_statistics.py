@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-MAX_UNANALYZED_ROWS: Final = 250  # with so few rows, no plan is slow
+MAX_UNANALYZED_ROWS: Final = 250  # with so few rows, only plans that join a large table are slow
 
 _CREATED = re.compile(r'\bCREATE\s+TEMPORARY\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
 _WRITTEN = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?(\w+)"?', re.IGNORECASE)
@@ -32,7 +32,8 @@ class TemporaryTableStatistics:
     """How many rows of each temporary table of a connection changed since the table was analyzed.
 
     ``existing`` are tables that surely exist, and ``filled`` those of them that may have rows. After a rollback,
-    nothing is sure. An execute wrapper of Django.
+    nothing is sure. ``joins_large`` are tables that are joined with large ones: until they are ``analyzed``, the
+    planner expects two thousand rows, for which it would read the large table as a whole. An execute wrapper of Django.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
@@ -41,6 +42,8 @@ class TemporaryTableStatistics:
         self.changed: dict[str, int] = {}
         self.existing: set[str] = set()
         self.filled: set[str] = set()
+        self.joins_large: set[str] = set()
+        self.analyzed: set[str] = set()
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         """Analyze the changed tables that a statement joins, run it, and count the rows that it changed."""
@@ -52,9 +55,11 @@ class TemporaryTableStatistics:
         self._count_changes(sql, context["cursor"].rowcount)
         return result
 
-    def declare(self, name: str, columns: Collection[str]) -> None:
+    def declare(self, name: str, columns: Collection[str], *, joins_large: bool) -> None:
         """Declare the columns that statements join or filter by. Only these are analyzed."""
         self.columns[name] = columns
+        if joins_large:
+            self.joins_large.add(name)
 
     def add_changed_rows(self, name: str, rows: int) -> None:
         """Count rows that changed other than by a statement, such as by COPY."""
@@ -71,21 +76,31 @@ class TemporaryTableStatistics:
         self.columns.clear()
         self.changed.clear()
         self.existing.clear()
+        self.joins_large.clear()
+        self.analyzed.clear()
 
     def after_rollback(self) -> None:
         """Forget what is sure, because tables, rows and statistics are rolled back."""
         self.changed = dict.fromkeys(self.changed, MAX_UNANALYZED_ROWS)
         self.existing.clear()
+        self.analyzed.clear()
 
     def _stale(self, sql: str) -> Iterator[str]:
         """Return the tables that a statement joins and that changed since they were analyzed."""
-        named = {name for name, rows in self.changed.items() if rows >= MAX_UNANALYZED_ROWS and name in sql}
+        named = {
+            name for name, rows in self.changed.items() if rows >= self._enough_changes(name) and name in sql
+        }
         if not named or len(_RELATION.findall(sql)) < 2:
             return
         yield from sorted(named.intersection(_READ.findall(_DELETED_FROM.sub("DELETE", sql))))
 
+    def _enough_changes(self, name: str) -> int:
+        """Return how many changed rows make the statistics of a table outdated."""
+        return 1 if name in self.joins_large and name not in self.analyzed else MAX_UNANALYZED_ROWS
+
     def _analyze(self, name: str) -> None:
         self.changed[name] = 0
+        self.analyzed.add(name)
         with self.connection.cursor() as cursor:
             if name not in self.existing:
                 # The table may be gone with its transaction, and its name may now mean something else.
@@ -109,6 +124,7 @@ class TemporaryTableStatistics:
                 if name in self.changed:
                     self.changed[name] = 0
                     self.filled.discard(name)
+                    self.analyzed.discard(name)  # TRUNCATE makes PostgreSQL forget how many rows there were
             self.existing.difference_update(_DROPPED.findall(sql))
             # Of a statement that writes several tables, the rows of one are known.
             written = rows if _INSERT.match(sql) else rows or -1

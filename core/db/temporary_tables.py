@@ -9,14 +9,16 @@ from .backends import is_postgresql
 from .execution import Params, Row, execute
 
 
-def create_temporary_table(name: str, columns: str, *, joined_on: Sequence[str] = ()) -> None:
+def create_temporary_table(
+    name: str, columns: str, *, joined_on: Sequence[str] = (), joins_large: bool = False
+) -> None:
     """Create an empty temporary table.
 
     The planner gets statistics (``core.db.planner_statistics``) of all columns, or only of ``joined_on`` if the other
-    columns are many and wide.
+    columns are many and wide; also of few rows if ``joins_large`` says that the table is joined with large ones.
     """
     if tables := planner_statistics.table_statistics(connection):
-        tables.declare(name, joined_on)
+        tables.declare(name, joined_on, joins_large=joins_large)
     _create_empty(name, f"({columns})")
 
 

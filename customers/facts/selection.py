@@ -30,7 +30,7 @@ ALL_CUSTOMERS: Final = Sql("SELECT id FROM customers_customer")
 
 def create_selection_table() -> None:
     columns = "customer_id bigint PRIMARY KEY, recompute integer, recorded integer, merged integer"
-    temporary_tables.create_temporary_table("facts_selected", columns)
+    temporary_tables.create_temporary_table("facts_selected", columns, joins_large=True)
 
 
 def unmergeable_sql(customers: Sql, at: datetime) -> Sql:

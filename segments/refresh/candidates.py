@@ -59,7 +59,9 @@ def add_candidates(customers: Query) -> int:
 
 def create_table() -> None:
     """Create the table, or empty it. ``recorded`` is 2 for merged, 1 for touched and 0 for other customers."""
-    temporary_tables.create_temporary_table(CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer")
+    temporary_tables.create_temporary_table(
+        CANDIDATES, "customer_id bigint PRIMARY KEY, recorded integer", joins_large=True
+    )
 
 
 def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segment]]]:

@@ -86,6 +86,8 @@ def empty_differences() -> None:
     temporary_tables.create_temporary_table(
         "differences",
         "customer_id bigint PRIMARY KEY, bits bigint, stored bigint, known bigint, stored_known bigint",
+        joined_on=("customer_id",),
+        joins_large=True,
     )
 
 

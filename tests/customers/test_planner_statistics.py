@@ -98,6 +98,26 @@ def test_a_table_dropped_by_a_rollback_causes_no_error() -> None:
     assert count == 0
 
 
+def test_few_rows_that_are_joined_with_a_large_table_are_analyzed_once_they_are_there() -> None:
+    shop.segment("buyers", {"order_count": {"at_least": 1}})
+    shop.orders("o1,c1,2026-03-01,10")
+    refresh_all()
+    for number in (2, 3):  # the tables are emptied and filled again
+        shop.orders(f"o{number},c{number},2026-03-02,10", update_facts=False)
+
+        with CaptureQueriesContext(connection) as ran:
+            refresh_all()
+
+        told = [one["sql"].partition(" (")[0] for one in ran if one["sql"].startswith("ANALYZE")]
+        assert sorted(told) == ["ANALYZE candidates", "ANALYZE differences", "ANALYZE facts_selected"]
+        for table in ("facts_selected", "candidates", "differences"):
+            assert rows_expected(f"SELECT * FROM {table}") == 1
+
+    with CaptureQueriesContext(connection) as ran:
+        refresh_all()
+    assert not any(one["sql"].startswith("ANALYZE") for one in ran)
+
+
 def create_and_fill() -> list[str]:
     """Create a table and fill it. Return the statements."""
     with CaptureQueriesContext(connection) as ran:
