@@ -3,7 +3,7 @@
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
@@ -13,6 +13,7 @@ from customers.rows.cells import CONSENT_WORDS
 
 from . import workbooks
 from .catalogue import FORMATS, guess_format
+from .column_profiles import TableProfile
 from .csv_reader import NumberedRow
 from .dialects import ASK, ATTRIBUTE, SEPARATORS, SKIP, Dialect
 from .encodings import detect_encoding, open_lines
@@ -23,7 +24,6 @@ from .notations import (
     date_order_of,
     decimal_mark_of,
     is_consent_word,
-    is_plain_number,
     normalize_moment,
 )
 from .platforms import known_platform
@@ -32,12 +32,9 @@ from .tables import read_table
 MAX_BYTES: Final = 1 << 26
 """How much of a file is looked at, about a million rows. What comes later is checked while it is imported."""
 
-BATCH_ROWS: Final = 5_000
 SAMPLE_ROWS: Final = 500
 HEADER_ROWS: Final = 40
 SAMPLE_BYTES: Final = 1 << 18
-DECIDED: Final = 5_000
-SHARE: Final = 0.8
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def detect(
     is_workbook = workbooks.is_workbook(stream)
     numbered = read_table(stream, dialect)
     columns = [str(name) for name in next(numbered)[1]]
-    profile = _Profile(columns)
+    profile = TableProfile(columns)
     profile.add_rows(stream, numbered, max_bytes)
     stream.seek(0)
     return _interpret(dialect, columns, profile, kind, given, kept, is_workbook=is_workbook)
@@ -210,104 +207,13 @@ def _is_value(cell: str) -> bool:
     )
 
 
-# -- The values
-
-
-class _Column:
-    """What the values of one column show."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.dates: Counter[str] = Counter()
-        self.marks: Counter[str] = Counter()
-        self.numbers = 0
-        self.emails = 0
-        self.words: set[str] = set()
-        self.is_clean = True
-        self.example = ""
-        self.follows_dates = self.follows_marks = True
-
-    def add(self, values: Iterable[str]) -> None:
-        """Add distinct values of a batch."""
-        for value in values:
-            if type(value) is ExactCell:
-                continue
-            self.seen += 1
-            if self.follows_dates and (order := date_order_of(value)) is not None:
-                self.dates[order] += 1
-                self.example = self.example or (value if order == ASK else "")
-                continue
-            if self.follows_marks and (mark := decimal_mark_of(value)) is not None:
-                self.numbers += 1
-                self.marks[mark] += 1
-                if self.is_clean and not is_plain_number(value):
-                    self.is_clean = False
-            if len(self.words) < 50:
-                self.words.add(value)
-                self.emails += "@" in value
-
-    def end_batch(self) -> None:
-        """Stop following what the first batch shows that the column is not."""
-        if self.seen:
-            self.follows_dates = self.is_dates
-            self.follows_marks = self.is_numbers and (
-                max(self.marks["."], self.marks[","]) < DECIDED or min(self.marks["."], self.marks[","]) > 0
-            )
-
-    @property
-    def is_dates(self) -> bool:
-        return bool(self.dates) and sum(self.dates.values()) >= SHARE * self.seen / 2
-
-    @property
-    def is_numbers(self) -> bool:
-        return bool(self.numbers) and self.numbers >= SHARE * self.seen / 2
-
-    @property
-    def date_order(self) -> str:
-        """The order that the dates show, ``ASK`` if none of them decides, and "" without such dates."""
-        if not self.is_dates:
-            return ""
-        certain = Counter({order: count for order, count in self.dates.items() if order != ASK})
-        return certain.most_common(1)[0][0] if certain else ASK
-
-    @property
-    def is_emails(self) -> bool:
-        return bool(self.words) and self.emails >= SHARE * len(self.words)
-
-
-class _Profile:
-    """What the values of all columns show."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self.columns = {name: _Column() for name in columns}
-        self._width = len(columns)
-        self._places = [(place, self.columns[name]) for place, name in enumerate(columns) if name]
-
-    def add_rows(self, stream: BinaryIO, numbered: Iterator[NumberedRow], max_bytes: int) -> None:
-        while batch := list(islice(numbered, BATCH_ROWS)):
-            rows = [cells for _, cells in batch if not isinstance(cells, str) and len(cells) == self._width]
-            for place, column in self._places:
-                if column.follows_dates or column.follows_marks:
-                    # Distinct ones: there are few days, amounts and words in many rows.
-                    values = {row[place] for row in rows}
-                    if column.follows_dates and column.is_dates:
-                        values = {value.split(" ", 1)[0].rstrip(",") for value in values}
-                    column.add(value.strip() if type(value) is str else value for value in values if value)
-                    column.end_batch()
-            if stream.tell() > max_bytes:
-                return
-
-    def __getitem__(self, column: str) -> _Column:
-        return self.columns[column]
-
-
 # -- What it means
 
 
 def _interpret(
     dialect: Dialect,
     columns: Sequence[str],
-    profile: _Profile,
+    profile: TableProfile,
     kind: str,
     given: Mapping[str, object],
     kept: Callable[[str], KeptMapping | None],
@@ -405,7 +311,7 @@ def _decimal_mark(marks: Counter[str]) -> str:
 
 def _date_orders(
     columns: Sequence[str],
-    profile: _Profile,
+    profile: TableProfile,
     given: Mapping[str, object],
     earlier: KeptMapping | None,
 ) -> tuple[dict[str, str], dict[str, str]]:
@@ -429,7 +335,7 @@ def _date_orders(
     return orders, chosen
 
 
-def _is_strict(dialect: Dialect, columns: Sequence[str], own: Format, profile: _Profile) -> bool:
+def _is_strict(dialect: Dialect, columns: Sequence[str], own: Format, profile: TableProfile) -> bool:
     """Return whether a file needs no conversion: its notation is that of our own format, or nothing but ours helps."""
     if dialect != Dialect(mapping=dialect.mapping):
         return False
@@ -456,7 +362,7 @@ def _needs_conversion(moment: str) -> bool:
     return False
 
 
-def _guess(kind: str, columns: Sequence[str], profile: _Profile) -> tuple[str, dict[str, str]]:
+def _guess(kind: str, columns: Sequence[str], profile: TableProfile) -> tuple[str, dict[str, str]]:
     """Return the format that fits the names of the columns best, and their fields, by names and by content."""
     if kind and kind not in FIELDS:
         return kind, {}  # its columns have their own names
@@ -476,7 +382,9 @@ def _guess(kind: str, columns: Sequence[str], profile: _Profile) -> tuple[str, d
     return name, {column: guessed.get(column, other if column else SKIP) for column in columns}
 
 
-def _add_by_content(kind: str, guessed: dict[str, str], columns: Sequence[str], profile: _Profile) -> None:
+def _add_by_content(
+    kind: str, guessed: dict[str, str], columns: Sequence[str], profile: TableProfile
+) -> None:
     """Add columns whose values say what they are: e-mail addresses, and the only date or amount of orders."""
     taken = set(guessed.values())
     free = [column for column in columns if column and column not in guessed]
