@@ -4,6 +4,7 @@
 parts of a text. A filter raises MissingValue where its value is missing, too long or of another kind.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -25,6 +26,9 @@ from .variable_types import Missing, MissingValue
 MAX_TEXT_LENGTH: Final = 20_000
 MAX_NUMBER: Final = Decimal(10) ** 15
 DATE_FORMAT: Final = "%-d %B %Y"
+
+# A letter behind a space or a sign, also O'Neil and Anna-Lena, but not don't; entities of escaped texts stay.
+_WORD_START: Final = re.compile(r"(&(?:[a-z]+|#\w+);)|(?<![^\W_])(?<!\w\w['’])[^\W\d_]")
 
 Function = Callable[..., Any]
 
@@ -161,8 +165,9 @@ def capfirst(text: str) -> str:
 
 @_text_filter("a capital letter for each word")
 def title(text: str) -> str:
-    words = text.split(" ")
-    return type(text)(" ").join(type(text)(word[:1].upper() + word[1:].lower()) for word in words)
+    return type(text)(
+        _WORD_START.sub(lambda start: start[0] if start[1] else start[0].upper(), str(text).lower())
+    )
 
 
 @_text_filter('shortened to a number of characters, with the dots: `truncate: 20, "…"`')

@@ -128,6 +128,7 @@ def without_styles(html: str) -> str:
 def test_a_message_knows_the_customer_and_the_shop(anna: Customer, nobody: Customer) -> None:
     cases = {
         "{{ first_name }} {{ customer.first_name | upcase }}, {{ name }}": "Anna ANNA, Anna Müller",
+        "{{ \"ANNA-LENA O'NEIL don't b<c&lt;\" | title }}": "Anna-Lena O'Neil Don't B<C&lt;",
         "{{ attributes.tier | title }} {{ attributes.shoe | default: '?' }}": "Gold ?",
         "{{ birth_date | date }}, {{ birth_date | date: '%Y %H' }}": "17 May 1990, 1990 00",
         "{{ shop.name }} {{ shop.url }} {{ shop.address }}": "Lamps & more https://shop.example/ 1 High Street, Bath",
