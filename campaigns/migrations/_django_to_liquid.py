@@ -14,7 +14,7 @@ PLAIN = (
     "total_spent", "coupon", "coupon_worth", "coupon_last_day", "unsubscribe_url",
 )  # fmt: skip
 DATES = ("birth_date", "customer.birth_date", "last_order.date", "coupon_last_day")
-ZERO_IS_FALSE = re.compile(r"order_count|total_spent|attributes\..*|last_order\.total|.*\.quantity")
+ZERO_IS_FALSE = re.compile(r"order_count|total_spent|attributes\..*|last_order\.total|.*\.quantity|.*\.size")
 """Values that can be 0, which is false for Django and true for Liquid."""
 
 DATE_FORMATS = {
@@ -22,6 +22,8 @@ DATE_FORMATS = {
     "H": "%H", "G": "%-H", "h": "%I", "g": "%-I", "i": "%M", "s": "%S", "A": "%p", "T": "%Z", "O": "%z",
 }  # fmt: skip
 UNKNOWN_DATE_FORMATS = "abBcefILNoPrStuUWwzZ"
+DEFAULT_DATE_FORMAT = "%B %-d, %Y"
+FALSE_LITERAL = re.compile(r'-?0+(\.0*)?|""')
 
 TOKEN = re.compile(r"(\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\})")
 PIECE = re.compile(
@@ -40,7 +42,7 @@ class NotConvertible(Exception):
 
 @dataclass(frozen=True)
 class Operand:
-    """A value with its filters, in Liquid; ``path`` is its name, empty for a literal."""
+    """A value with its filters, in Liquid; ``path`` is the variable behind it, empty for a literal."""
 
     value: str
     path: str = ""
@@ -52,10 +54,14 @@ class Operand:
 
 @dataclass
 class Converter:
-    """Converts the tokens of one template. ``names`` holds what loops and ``with`` call their values."""
+    """Converts the tokens of one template.
+
+    ``names`` holds what loops and ``with`` call their values, ``paths`` the variables behind those names.
+    """
 
     tokens: list[str]
     names: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     position: int = 0
 
@@ -81,8 +87,8 @@ class Converter:
 
     def printed(self, source: str) -> str:
         operand = self.operand(source)
-        if operand.path in DATES and not operand.filters:
-            operand = Operand(operand.value, operand.path, ('date: "%B %-d, %Y"',))
+        if operand.path in DATES and all(each.startswith("default: ") for each in operand.filters):
+            operand = Operand(operand.value, operand.path, (*operand.filters, f'date: "{DEFAULT_DATE_FORMAT}"'))
         return f"{{{{ {operand} }}}}"
 
     def tag(self, token: str) -> str:
@@ -129,10 +135,10 @@ class Converter:
         is_reversed = " reversed" if found[3] else ""
         if is_reversed and limits:
             raise NotConvertible(token)  # Liquid counts the elements before it reverses them, as Django does, or after
-        outer, item = dict(self.names), self.new_name(found[1])
-        self.names[found[1]] = item
+        outer, item = (dict(self.names), dict(self.paths)), self.new_name(found[1])
+        self.names[found[1]], self.paths[found[1]] = item, f"{operand.path}[]"
         body = self.convert("empty", "endfor")
-        self.names = outer
+        self.names, self.paths = outer
         pieces = [f"{{% for {item} in {operand.value}{''.join(limits)}{is_reversed} %}}", body]
         if tag_name(self.tokens[self.position]) == "empty":
             self.position += 1
@@ -144,15 +150,15 @@ class Converter:
         source = token[2:-2].strip().partition(" ")[2]
         legacy = re.fullmatch(r"(.+?)\s+as\s+(\w+)", source)
         pairs = [(legacy[2], legacy[1])] if legacy else list(with_pairs(source, token))
-        outer = dict(self.names)
+        outer = dict(self.names), dict(self.paths)
         values = [(name, self.operand(value)) for name, value in pairs]
         assigned = []
         for name, value in values:
-            self.names[name] = self.new_name(name, is_assigned=True)
+            self.names[name], self.paths[name] = self.new_name(name, is_assigned=True), path_behind(value)
             assigned.append(f"{{% assign {self.names[name]} = {value} %}}")
         body = self.convert("endwith")
         self.position += 1
-        self.names = outer
+        self.names, self.paths = outer
         return "".join((*assigned, body))
 
     def new_name(self, name: str, *, is_assigned: bool = False) -> str:
@@ -186,7 +192,9 @@ class Converter:
                     raise NotConvertible(source)
                 argument = pieces.pop(0)
             filters.append(self.filter(name[1], argument, source))
-        return Operand(value, text if kind == "path" else "", tuple(filters))
+        name, dot, parts = text.partition(".")
+        path = self.paths.get(name, name) + dot + parts if kind == "path" else ""
+        return Operand(value, path, tuple(filters))
 
     def value(self, kind: str, text: str, source: str) -> str:
         if kind == "text":
@@ -286,7 +294,8 @@ class Converter:
             right, words = self.compared(words[2]) if len(words) > 2 else None, words[3:]
             if right is None:
                 raise NotConvertible("an incomplete condition")
-            return f"not ({right.value} contains {left.value})", words
+            negated = f"not ({right.value} contains {left.value})"
+            return (f"({left.value} and ({negated}))" if left.path else negated), words  # false without the value
         if operator in ("==", "!=", "<", ">", "<=", ">=", "in", "is"):
             if len(words) < 2:
                 raise NotConvertible("an incomplete condition")
@@ -299,12 +308,12 @@ class Converter:
             return f"{left.value} {'==' if operator == 'is' else operator} {right.value}", words[1:]
         if ZERO_IS_FALSE.fullmatch(left.path):
             return f"({left.value} and {left.value} != 0)", words
-        return left.value, words
+        return ("false" if FALSE_LITERAL.fullmatch(left.value) else left.value), words
 
     def compared(self, word: str) -> Operand:
         """Convert a value in a condition, where Liquid has no filters."""
         operand = self.operand(word)
-        if operand.filters == ("size",):
+        if operand.filters == ("size",) and operand.path in LISTS:
             return Operand(f"{operand.value}.size", f"{operand.path}.size")
         if operand.filters:
             raise NotConvertible(word)
@@ -375,6 +384,13 @@ def quoted(text: str, source: str) -> str:
     raise NotConvertible(source)
 
 
+def path_behind(operand: Operand) -> str:
+    """Return the variable that a name of ``with`` stands for."""
+    if operand.filters == ("size",):
+        return f"{operand.path}.size"
+    return operand.path if all(each.startswith("default: ") for each in operand.filters) else ""
+
+
 def loop_limits(liquid_filter: str, token: str) -> str:
     found = re.fullmatch(r"slice: (\d+), (\d+)", liquid_filter)
     if not found or found[2] == "0":
@@ -384,6 +400,10 @@ def loop_limits(liquid_filter: str, token: str) -> str:
 
 
 def liquid_date_format(django_format: str, source: str) -> str:
+    if django_format in ("", "DATE_FORMAT"):
+        return DEFAULT_DATE_FORMAT
+    if django_format.endswith("_FORMAT"):
+        raise NotConvertible(source)
     pieces, position = [], 0
     while position < len(django_format):
         sign = django_format[position]

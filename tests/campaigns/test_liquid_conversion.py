@@ -70,6 +70,18 @@ CONVERTED = {
         "{% assign name_2 = first_name %}{{ name_2 }}{{ name }}",
     "{% with n=name %}{{ n }}{% endwith %}{% with n=city %}{{ n }}{% endwith %}":
         "{% assign n = name %}{{ n }}{% assign n_2 = city %}{{ n_2 }}",
+    "{% if viewed|length %}a{% endif %}{% if 0 or '' or 1 %}b{% endif %}":
+        "{% if (viewed.size and viewed.size != 0) %}a{% endif %}{% if false or false or 1 %}b{% endif %}",
+    "{% with n=order_count m=cart|length %}{% if n or m %}{{ n }}{% endif %}{% endwith %}":
+        "{% assign n = order_count %}{% assign m = cart | size %}"
+        "{% if ((n and n != 0)) or ((m and m != 0)) %}{{ n }}{% endif %}",
+    "{% with d=birth_date %}{{ d }}{% endwith %}{{ birth_date|default:'never' }}":
+        '{% assign d = birth_date %}{{ d | date: "%B %-d, %Y" }}'
+        '{{ birth_date | default: "never" | date: "%B %-d, %Y" }}',
+    "{{ birth_date|date:'' }} {{ birth_date|date:'DATE_FORMAT' }}":
+        '{{ birth_date | date: "%B %-d, %Y" }} {{ birth_date | date: "%B %-d, %Y" }}',
+    "{% if country not in 'DE AT' %}x{% endif %}":
+        '{% if (country and (not ("DE AT" contains country))) %}x{% endif %}',
     "{# note #}{% comment 'x' %}{{ y }} {% if %}{% endcomment %}":
         "{% comment %} note {% endcomment %}{% comment %} y   if {% endcomment %}",
 }  # fmt: skip
@@ -80,6 +92,8 @@ NOT_CONVERTED = (
     "{{ name|slice:'::2' }}",
     "{{ name|slice:'-3:' }}",
     "{{ birth_date|date:'jS F' }}",
+    "{{ birth_date|date:'TIME_FORMAT' }}",
+    "{% if name|length > 3 %}x{% endif %}",
     "{{ name|safe }}",
     "{{ name|truncatechars:order_count }}",
     "{% for p in viewed|slice:':3' reversed %}x{% endfor %}",
@@ -111,6 +125,9 @@ CONDITIONS = st.recursive(
             "name",
             "city",
             "cart",
+            "cart|length",
+            "0",
+            "city not in 'Bath, Rome'",
             "order_count",
             "order_count > 1",
             "city == 'Bath'",
