@@ -139,13 +139,19 @@ def _write_blocks(step: Step) -> None:
 def _save_steps(campaign: Campaign, steps: Sequence[Step]) -> None:
     """Update the existing rows, so that deliveries keep the step they belong to."""
     rows = list(campaign.steps.order_by("number"))
+    marks = {_words(row): row.not_converted for row in rows if row.not_converted}
     for number, new in enumerate(steps, start=1):
         row = rows[number - 1] if number <= len(rows) else Step(campaign=campaign, number=number)
         for name in STEP_FIELDS:
             setattr(row, name, getattr(new, name))
-        row.not_converted = new.not_converted
+        row.not_converted = new.not_converted or marks.get(_words(new), "")
         row.save()
     campaign.steps.filter(number__gt=len(steps)).delete()
+
+
+def _words(step: Step) -> tuple[tuple[str, ...], ...]:
+    """Return the words of a message, by part. A form changes line breaks and spaces around them."""
+    return tuple(tuple(getattr(step, name).split()) for name in ("subject", "text", "html", "url"))
 
 
 # -- States

@@ -198,6 +198,26 @@ def test_stored_messages_are_converted_or_kept_with_the_reason() -> None:
 
 
 @pytest.mark.django_db
+def test_a_message_stays_marked_until_its_own_text_is_edited() -> None:
+    campaign = lifecycle.save_campaign(
+        Campaign(segment=shop.segment("buyers", BUYERS), name="News"),
+        [Step(subject="One", text="{{ name | slice: '2' }}\n"), Step(subject="Two", text="Hi")],
+    )
+    campaign.steps.filter(number=1).update(not_converted="name|slice:'2'")
+    unchanged = Step(subject="One", text="{{ name | slice: '2' }}\r\n")
+
+    lifecycle.save_campaign(campaign, [Step(subject="Two", text="Hello"), unchanged])
+    assert list(campaign.steps.values_list("subject", "not_converted")) == [
+        ("Two", ""),
+        ("One", "name|slice:'2'"),
+    ]
+
+    edited = Step(subject="One", text="{{ name | slice: 2 }}")
+    lifecycle.save_campaign(campaign, [Step(subject="Two", text="Hello"), edited])
+    assert set(campaign.steps.values_list("not_converted", flat=True)) == {""}
+
+
+@pytest.mark.django_db
 def test_a_message_that_was_not_converted_is_not_sent_until_somebody_edits_it(move: Move) -> None:
     subscribers("anna", "ben")
     segment = shop.segment("buyers", BUYERS)
