@@ -101,6 +101,8 @@ def open_lines(stream: BinaryIO, encoding: str) -> tuple[Lines, str]:
     ends_with_return = b"\r" in beginning and b"\n" not in beginning
     if not encoding.startswith("utf-16") and not ends_with_return:
         return stream, encoding
+    if encoding == "utf-16" and not beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16-le"  # staff chose it for a file without a mark, which the codec would not read
     newline = "\r" if ends_with_return else "\n"
     return _RecodedLines(stream, "utf-8-sig" if encoding == "utf-8" else encoding, newline), "utf-8"
 

@@ -340,3 +340,11 @@ def test_a_workbook_in_our_own_format_is_imported(upload, press, kind) -> None:
 
     assert Import.objects.get().state == "done", Import.objects.get().error
     assert Customer.objects.values_list("customer_id", "birth_date").get() == ("c1", day)
+
+
+def test_a_wrong_encoding_can_be_chosen_and_taken_back(upload, press) -> None:
+    shown = upload(ITALIAN)
+
+    wrong = press(shown, "describe", encoding="utf-16")
+    assert wrong.status_code == 200
+    assert chosen(press(wrong, "describe", encoding="utf-8")) == chosen(shown)
