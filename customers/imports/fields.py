@@ -366,11 +366,14 @@ def guess_fields(kind: str, columns: Sequence[str]) -> dict[str, str]:
 
     # Our own names first, so that ``Date`` does not take the place of ``placed_at``.
     for is_exact in (True, False):
+        names_of = [
+            (field.name, {plain_word(field.name)} if is_exact else field.names)
+            for field in FIELDS.get(kind, ())
+        ]
         for column in columns:
-            for field in FIELDS.get(kind, ()):
-                names = {plain_word(field.name)} if is_exact else field.names
+            for name, names in names_of:
                 if words[column] in names:
-                    assign(column, field.name)
+                    assign(column, name)
     for column in columns:
         if words[column] in _NAMES and kind != "order_lines":
             is_last = "first_name" in taken and words[column] in _LAST_NAME_BESIDE_FIRST
