@@ -18,9 +18,8 @@ from .messages import BATCH, object_or_empty
 _HASH_BYTES: Final = 4
 _IDS: Final = (("u", "userId"), ("a", "anonymousId"), ("a", "previousId"), ("m", "messageId"))
 _ORDER_IDS: Final = ("order_id", "orderId")
-_MAX_LENGTH: Final = (
-    1_000  # a longer text is no id: NFC makes a third of it at the least, and the time is quadratic
-)
+# NFC takes quadratic time, and leaves at least a third of a text: a longer one is no id.
+_MAX_LENGTH: Final = 1_000
 _PHONE_DIGITS: Final = 6  # at the end of a number, however its beginning is written
 _EXTENSION: Final = re.compile(r"[^\d\s()./+\-].*", re.DOTALL)
 _NOT_A_DIGIT: Final = re.compile(r"\D")
