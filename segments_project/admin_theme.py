@@ -38,7 +38,7 @@ UNFOLD: Final = {
     "SITE_URL": None,  # there is no public site to link to
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "core.staff.login_throttling.LoginForm"},
-    "DASHBOARD_CALLBACK": "campaigns.admin.notices.dashboard_context",
+    "DASHBOARD_CALLBACK": "campaigns.admin.home.page.home_context",
     "STYLES": [lambda request: static("core/admin.css")],
     "SIDEBAR": {
         "show_search": True,

@@ -1,6 +1,5 @@
-"""Notices about problems with sending, on every page of campaigns and on the dashboard."""
+"""Notices about problems with sending, on every page of campaigns and on the home page."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,6 @@ from core.admin import audit_log
 from core.admin.permissions import WRITE_METHODS, require_permissions, staff_user
 from core.templatetags.display import moment
 from customers.admin import contact_data
-from segments.admin import dashboard
 
 from . import access
 
@@ -61,14 +59,6 @@ def sending_notices(request: HttpRequest) -> list[Notice]:
             )
         )
     return shown
-
-
-def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, Any]:
-    """Add the notices to the context of the admin's dashboard."""
-    return dashboard.dashboard_context(request, context) | {
-        "more_notices": "campaigns/admin/notices.html",
-        "notices": sending_notices(request),
-    }
 
 
 @require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN, methods=WRITE_METHODS)

@@ -7,4 +7,4 @@ from . import schedules
 __all__ = ["schedules"]
 
 admin.site.index_title = "Overview"
-admin.site.index_template = "segments/admin/index.html"
+admin.site.index_template = "campaigns/admin/home.html"
