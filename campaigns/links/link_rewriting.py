@@ -10,18 +10,22 @@ LinkRewriter = Callable[[str], str]
 
 WEB_URL: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _HREF: Final = re.compile(r"""(<a\s[^>]*?\bhref\s*=\s*)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
+_SRC: Final = re.compile(r"""(<img\s[^>]*?\bsrc\s*=\s*)(["'])(.*?)\2""", re.IGNORECASE | re.DOTALL)
 _SAFE_LINK: Final = re.compile(r"(https?://|mailto:(?!\s)|tel:(?!\s))", re.IGNORECASE)
 
 
 def rewrite_html_links(html: str, rewrite: LinkRewriter) -> str:
-    """Replace the links in HTML. A link that is not allowed becomes ``#``."""
+    """Replace the links in HTML. A link that is not allowed becomes ``#``, and an image that is none is emptied."""
 
     def replacement(link: re.Match[str]) -> str:
         url = unescape(link[3]).strip()
         target = rewrite(url) if _SAFE_LINK.match(url) else ""
         return f'{link[1]}"{escape(target or "#")}"'
 
-    return _HREF.sub(replacement, html)
+    def image(source: re.Match[str]) -> str:
+        return source[0] if WEB_URL.match(unescape(source[3]).strip()) else f'{source[1]}""'
+
+    return _SRC.sub(image, _HREF.sub(replacement, html))
 
 
 def rewrite_text_links(text: str, rewrite: LinkRewriter) -> str:

@@ -3,6 +3,7 @@
 A message of blocks is stored as JSON. Values and conditions inside its texts are written in Liquid.
 """
 
+import re
 from collections.abc import Sequence
 from enum import StrEnum
 from html import escape
@@ -26,6 +27,10 @@ _CLEANER: Final = nh3.Cleaner(
     link_rel=None,
 )
 
+# A value is a name, not a text in quotes: that could spell any scheme.
+_LINK_START: Final = re.compile(r"https?://[^/\\]|mailto:\S|tel:\S|\{\{-?\s*[a-z]", re.IGNORECASE)
+_IMAGE_START: Final = re.compile(r"https?://[^/\\]|\{\{-?\s*[a-z]", re.IGNORECASE)
+
 
 class InvalidBlocks(ValueError):
     """Blocks that cannot be stored; ``problems`` names the block and the field of each."""
@@ -47,8 +52,28 @@ def _to_html(text: str) -> str:
     return unmask(escape(masked), tokens)
 
 
+def check_url(url: str) -> str:
+    """Return a URL that a link of a message may have: a web page, an address, or one that starts with a value.
+
+    Raises ValueError. The URL of a value is checked when the message is rendered.
+    """
+    if not url.isprintable() or not _LINK_START.match(url):
+        raise ValueError("start it with https://, http://, mailto: or tel:, or with a value such as {{ shop.url }}")
+    return url
+
+
+def check_image_url(url: str) -> str:
+    """Return the URL of a picture. Raises ValueError."""
+    if not url.isprintable() or not _IMAGE_START.match(url):
+        raise ValueError("start it with https:// or http://, or with a value such as {{ product.image }}")
+    return url
+
+
 Line = Annotated[str, Field(max_length=500)]
 RequiredLine = Annotated[str, Field(min_length=1, max_length=500)]
+LinkUrl = Annotated[RequiredLine, AfterValidator(check_url)]
+OptionalUrl = Annotated[Line, AfterValidator(lambda url: check_url(url) if url else "")]
+ImageUrl = Annotated[RequiredLine, AfterValidator(check_image_url)]
 FormattedText = Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(clean_html)]
 
 
@@ -114,7 +139,7 @@ class Button(Block):
 
     type: Literal["button"] = "button"
     content: RequiredLine
-    url: RequiredLine = "{{ shop.url }}"
+    url: LinkUrl = "{{ shop.url }}"
 
     def html(self) -> str:
         return f'<p class="button"><a href="{_to_html(self.url)}">{_to_html(self.content)}</a></p>'
@@ -129,9 +154,9 @@ class Picture(Block):
     label = "Picture"
 
     type: Literal["picture"] = "picture"
-    image: RequiredLine
+    image: ImageUrl
     description: RequiredLine
-    url: Line = ""
+    url: OptionalUrl = ""
 
     def html(self) -> str:
         image = f'<img src="{_to_html(self.image)}" alt="{_to_html(self.description)}" width="536">'
@@ -271,7 +296,11 @@ def _type(block: Block) -> str:
     return str(getattr(block, "type", ""))
 
 
+_PROBLEMS: Final = {"string_too_short": "it is empty", "missing": "it is missing"}
+
+
 def _sentence(error: Any) -> str:
     """Return what is wrong with a block: its place from 1, its field, and the reason."""
     place = [str(part + 1) if isinstance(part, int) else str(part) for part in error["loc"]]
-    return f"Block {' '.join(place)}: {error['msg']}." if place else f"{error['msg']}."
+    problem = _PROBLEMS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    return f"Block {' '.join(place)}: {problem}." if place else f"{problem}."

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.utils import dateformat, dateparse, timezone
-from liquid import Undefined
+from liquid import RenderContext, Undefined
+from liquid.filter import with_context
 from markupsafe import Markup, escape
 
 from core.templatetags.display import amount
@@ -26,6 +27,8 @@ from .variable_types import Missing, MissingValue
 MAX_TEXT_LENGTH: Final = 20_000
 MAX_NUMBER: Final = Decimal(10) ** 15
 DATE_FORMAT: Final = "%-d %B %Y"
+SENT_AT: Final = "the instant of sending"
+"""The name of a value that no template can use: it has spaces. ``"now" | date`` formats it."""
 
 # A letter behind a space or a sign, also O'Neil and Anna-Lena, but not don't; entities of escaped texts stay.
 _WORD_START: Final = re.compile(r"(&(?:[a-z]+|#\w+);)|(?<![^\W_])(?<!\w\w['’])[^\W\d_]")
@@ -113,8 +116,14 @@ def money(value: Any, currency: Any = "") -> Any:
     return amount(_number(value), print_value(currency) or settings.SHOP_CURRENCY)
 
 
-@_filter('a day as “1 March 2026”, or in another format: `date: "%d/%m/%Y"`', sample=date(2026, 3, 1))
-def date_(value: Any, date_format: Any = DATE_FORMAT) -> Any:
+@_filter(
+    'a day as “1 March 2026”, or in another format: `date: "%d/%m/%Y"`; of `"now"`, the day of sending',
+    sample=date(2026, 3, 1),
+)
+@with_context
+def date_(value: Any, date_format: Any = DATE_FORMAT, *, context: Any = None) -> Any:
+    if value == "now" and isinstance(context, RenderContext):
+        value = context.globals.get(SENT_AT, value)
     return format_date(_parse_date(value), print_value(date_format))
 
 

@@ -17,6 +17,7 @@ from core.values.decimals import from_units
 from customers.models import Customer
 
 from . import plain_text
+from .template_filters import SENT_AT
 from .variable_types import (
     ListValue,
     ListVariable,
@@ -107,9 +108,9 @@ class Recipient:
 
 
 def resolve_variables(names: Iterable[str], recipient: Recipient) -> dict[str, Any]:
-    """Return the values of these variables; no others are looked up."""
+    """Return the values of these variables and the instant of sending; no others are looked up."""
     resolver = _Resolver(recipient)
-    return {name: _RESOLVERS[name](resolver) for name in names}
+    return {name: _RESOLVERS[name](resolver) for name in names} | {SENT_AT: recipient.at}
 
 
 class _Resolver:

@@ -225,6 +225,53 @@ def test_wrong_blocks_are_refused_with_their_place(wrong: Any, where: str) -> No
         )
 
 
+NO_LINKS = (
+    "javascript:alert(1)", " JavaScript:alert(1)", "java\tscript:alert(1)", "javascript&#58;alert(1)", "data:text/html,x",
+    "vbscript:x", "file:///etc/passwd", "//evil.example", "/cart", "shop.example", "https:///x", "https:/\\x",
+    "{{ 'javascript:' }}alert(1)", '{{"javascript:alert(1)"}}', "{% if city %}javascript:alert(1){% endif %}",
+    "https://shop.example/\u200b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("url", NO_LINKS)
+def test_a_block_links_only_to_web_pages_addresses_and_values(url: str) -> None:
+    picture = {"type": "picture", "image": "https://shop.example/x.png", "description": "x"}
+    for block in (
+        {"type": "button", "content": "x", "url": url},
+        picture | {"url": url},
+        picture | {"image": url},
+    ):
+        with pytest.raises(InvalidBlocks, match=r"(url|image): start it with https://"):
+            parse_blocks([block])
+    with pytest.raises(InvalidBlocks, match="image: start it with https://"):
+        parse_blocks([picture | {"image": "mailto:x@shop.example"}])
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://shop.example/", "HTTP://shop.example", "mailto:x@shop.example", "tel:+391", "{{ shop.url }}x", "{{-url}}"],
+)  # fmt: skip
+def test_a_button_leads_to_web_pages_addresses_and_values(url: str) -> None:
+    [button] = parse_blocks([{"type": "button", "content": "x", "url": f" {url} "}])
+    assert button.url == url  # type: ignore[attr-defined]
+
+
+def test_a_value_that_is_no_link_leads_nowhere(server: MailServer, move: Move) -> None:
+    subscribers("anna", page="javascript:alert(1)")
+    blocks = [
+        {"type": "button", "content": "One", "url": "{{ attributes.page }}"},
+        {"type": "button", "content": "Two", "url": "{{ city | default: 'javascript:alert(1)' }}"},
+        {"type": "picture", "image": "{{ attributes.page }}", "description": "x", "url": "{{ attributes.page }}"},
+    ]
+    send_to_buyers(move, Step(subject="x", blocks=blocks))
+
+    [message] = server.messages
+    html = list(message.iter_parts())[1].get_content()
+    assert "javascript" not in html
+    assert html.count('href="#"') == 3
+    assert re.search(r'<img src=""[^>]* alt="x"', html)
+
+
 def test_templates_in_blocks_are_checked() -> None:
     segment = shop.segment("all", BUYERS)
     for block, problem in (

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from campaigns.channels import email_layout, html_conversion
 from campaigns.channels.audience import Audience
@@ -315,6 +316,22 @@ FORBIDDEN = (
     "{% if " + "not " * 300 + "first_name %}x{% endif %}",
     "x" * (MAX_TEMPLATE_LENGTH + 1),
 )
+
+
+def test_now_is_the_instant_of_sending_in_the_time_zone_of_the_shop(anna: Customer) -> None:
+    before_midnight = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
+    text = "{{ 'now' | date }}, {{ \"now\" | date: '%Y-%m-%d %H:%M' }}{% assign day = 'now' | date: '%d' %}, {{ day }}"
+    for zone, expected in (
+        ("UTC", "31 December 2026, 2026-12-31 23:30, 31"),
+        ("Europe/Rome", "1 January 2027, 2027-01-01 00:30, 01"),
+    ):
+        with timezone.override(zone):
+            message = rendering.preview(Step(subject="x", text=text), anna, before_midnight).message
+            assert message
+            assert message.text.startswith(expected)
+            assert expected in message.html
+    assert problems(anna, "{{ 'now' | date: '%Q' }}")
+    assert said_to(anna, "{{ 'now' | date: context: 1 }}") == "now"
 
 
 def test_a_template_can_read_only_its_variables(anna: Customer) -> None:
