@@ -10,7 +10,6 @@ from django.template.response import TemplateResponse
 from campaigns.models import Campaign, Delivery
 from core.admin.permissions import READ_METHODS, require_permissions
 from customers.admin import contact_data
-from customers.models import Customer
 from segments.admin.access import VIEW_CUSTOMER
 
 from . import access, page_context
@@ -48,10 +47,10 @@ def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResp
         deliveries = deliveries.filter(pk__lt=before)
     rows = list(deliveries.select_related("step").order_by("-pk")[: PAGE_SIZE + 1])
     shown = rows[:PAGE_SIZE]
-    customers = Customer.objects.in_bulk({delivery.customer_id for delivery in shown})
+    customers = contact_data.customers_by_key(request, {delivery.customer_id for delivery in shown})
     shown = [delivery for delivery in shown if delivery.customer_id in customers]
     for delivery in shown:
-        delivery.customer = contact_data.visible_customer(request, customers[delivery.customer_id])
+        delivery.customer = customers[delivery.customer_id]
         if not contact_data.may_see(request):  # the response of a mail server can contain addresses
             delivery.reason = contact_data.redact_text(delivery.reason)
     query = request.GET.copy()

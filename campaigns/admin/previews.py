@@ -105,7 +105,8 @@ def _may_see_messages(request: HttpRequest) -> bool:
 
 def _search_customers(request: HttpRequest, term: str) -> list[Customer]:
     matching: Q = contact_data.search_q(request, term)
-    return list(Customer.objects.existing().filter(matching).order_by("pk")[:MAX_CUSTOMERS_FOUND])
+    found = Customer.objects.existing().filter(matching).select_related("facts")
+    return list(found.known_first()[:MAX_CUSTOMERS_FOUND])
 
 
 def _requested_customer(request: HttpRequest) -> Customer | None:
@@ -114,7 +115,11 @@ def _requested_customer(request: HttpRequest) -> Customer | None:
 
 def _any_member(campaign: Campaign) -> Customer | None:
     """Return a member, so that the page shows a message before anybody searches."""
-    first = campaign.segment.memberships.order_by("customer_id").select_related("customer").first()
+    members = campaign.segment.memberships.select_related("customer")
+    first = (
+        members.filter(is_known=True).order_by("customer_id").first()
+        or members.order_by("customer_id").first()
+    )
     return first.customer if first else Customer.objects.existing().order_by("pk").first()
 
 

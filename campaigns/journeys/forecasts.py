@@ -116,7 +116,7 @@ def dry_run(campaign: Campaign, at: datetime, *, seconds: float | None = None) -
             held_back[decision.reason] += customers_of_decision
     if step and total > new:
         held_back[ALREADY_IN_CAMPAIGN] = total - new
-    instances = Customer.objects.in_bulk([*sample])
+    instances = Customer.objects.select_related("facts").in_bulk([*sample])
     return DryRun(
         customers=total,
         would_get=sum(number for decision, number in counts.items() if decision.may_send),

@@ -5,6 +5,7 @@ masks contact data that is recognized only by its field or name, and limits what
 """
 
 import re
+from collections.abc import Collection
 from copy import copy
 from typing import Any, Final
 
@@ -55,6 +56,15 @@ def visible_customer(request: HttpRequest, customer: Customer) -> Customer:
     shown.attributes = dict.fromkeys(customer.attributes, HIDDEN)
     shown.attributes_comparable = {}
     return shown
+
+
+def customers_by_key(request: HttpRequest, keys: Collection[int]) -> dict[int, Customer]:
+    """Return customers by their keys, as ``visible_customer`` shows them, with the facts that names are made of.
+
+    Pages name people through this function or select ``facts`` themselves, so a list has no query for each row.
+    """
+    customers = Customer.objects.select_related("facts").in_bulk(keys)
+    return {key: visible_customer(request, customer) for key, customer in customers.items()}
 
 
 def visible_id(request: HttpRequest, customer_id: str) -> str:

@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from core.admin.capped_lists import CappedChangeList, ReadOnlyAdmin
+from core.admin.capped_lists import MAX_COUNTED_ROWS, CappedChangeList, ReadOnlyAdmin
 from core.templatetags.display import amount, moment
 from core.values.decimals import from_units
 from customers.facts.relations import prepare_relation_for
@@ -46,9 +46,14 @@ class KnownFilter(admin.SimpleListFilter):
 
 
 class CustomerList(CappedChangeList):
-    """The list of customers, with contact data masked for users who may not see it."""
+    """The list of customers: known ones first, with contact data masked for users who may not see it."""
 
     def get_results(self, request: HttpRequest) -> None:
+        """List the newest known customers, then the newest visitors, up to the cap. No table is sorted for it."""
+        found = self.queryset.order_by("-pk").values_list("pk", flat=True)
+        keys = list(found.filter(Customer.objects.known_q())[:MAX_COUNTED_ROWS])
+        keys += found.filter(email="", phone="")[: MAX_COUNTED_ROWS - len(keys)]
+        self.queryset = self.queryset.filter(pk__in=keys).known_first()
         super().get_results(request)
         self.result_list = [contact_data.visible_customer(request, customer) for customer in self.result_list]
         self.search_help_text = contact_data.search_help(request)
@@ -115,7 +120,7 @@ class CustomerAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, context: dict, obj: Customer | None = None, **kwargs: Any
     ):
         assert obj is not None
-        context |= {"customer": obj, "title": obj.name, **self.page_context(request, obj)}
+        context |= {"customer": obj, "title": obj.name, "subtitle": "", **self.page_context(request, obj)}
         return super().render_change_form(request, context, obj=obj, **kwargs)
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
@@ -149,7 +154,7 @@ class CustomerAdmin(ReadOnlyAdmin):
 
     @display(description="Customer")
     def who(self, customer: Customer) -> str:
-        below = customer.customer_id if customer.name != customer.customer_id else ""
+        below = customer.readable_id
         return format_html(
             '<span class="stacked"><span>{}</span><small>{}</small></span>', customer.name, below
         )

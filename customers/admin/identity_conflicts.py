@@ -10,7 +10,7 @@ from unfold.decorators import display
 
 from core.admin.capped_lists import CappedChangeList, ReadOnlyAdmin
 from core.templatetags.display import moment
-from customers.models import Customer, Identity, IdentityLink
+from customers.models import Identity, IdentityLink
 
 from . import contact_data
 
@@ -21,7 +21,7 @@ class ConflictList(CappedChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         identities = [identity for link in self.result_list for identity in (link.one, link.other)]
-        customers = Customer.objects.in_bulk({identity.customer_id for identity in identities})
+        customers = contact_data.customers_by_key(request, {identity.customer_id for identity in identities})
         for identity in identities:
             identity.customer = customers[identity.customer_id]
 
@@ -58,11 +58,10 @@ class ConflictAdmin(ReadOnlyAdmin):
         return self._shown(link.other)
 
     def _shown(self, identity: Identity) -> str:
-        customer = contact_data.visible_customer(self.request, identity.customer)
         return format_html(
             '<span class="stacked"><span>{} {}</span><small>of <a class="link" href="{}">{}</a></small></span>',
             identity.get_kind_display(),
             contact_data.visible_identity(self.request, identity),
-            f"../customer/{customer.pk}/change/",
-            customer.customer_id,
+            f"../customer/{identity.customer.pk}/change/",
+            identity.customer.name,
         )

@@ -5,12 +5,18 @@ writes their consent. Several modules of ``customers.identity`` write ``Identity
 ``staged_customers`` and ``assertions`` create rows, ``moves`` and ``merging`` move them to another customer.
 """
 
-from typing import Self
+import re
+from typing import Final, Self
 
 from django.db import models
 from django.db.models import BigIntegerField, Case, Q, Value, When
 
 ANONYMOUS_PREFIX = "anonymous:"
+MAX_SOURCE_LENGTH: Final = 40
+
+# Ids of browsers and keys of databases, which nobody recognizes a person by.
+_OPAQUE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{20,}", re.IGNORECASE)
+_NO_SOURCE = re.compile(r"\(?(direct|none|not set|unknown)\)?", re.IGNORECASE)
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
@@ -30,6 +36,10 @@ class CustomerQuerySet(models.QuerySet["Customer"]):
 
     def known(self) -> Self:
         return self.filter(self.known_q())
+
+    def known_first(self) -> Self:
+        """Sort known customers before visitors, the newest first. All rows are sorted: use it for few."""
+        return self.order_by(self.known_number().desc(), "-pk")
 
 
 class Customer(models.Model):
@@ -145,12 +155,46 @@ class Customer(models.Model):
 
     @property
     def name(self) -> str:
-        """Return the full name, or the public id if there is none."""
-        return f"{self.first_name} {self.last_name}".strip() or self.customer_id
+        """Return what staff call the customer: by name, address, number or the shop's id, or as a visitor.
+
+        Never an id that says nothing to people. Visits and orders are read from ``facts``: a list of customers
+        selects them, too (``select_related("facts")``), or reads them once for each visitor.
+        """
+        called = f"{self.first_name} {self.last_name}".strip() or self.email or self.phone
+        if called:
+            return called
+        if self.readable_id:
+            return self.readable_id if "@" in self.readable_id else f"Customer {self.readable_id}"
+        facts = getattr(self, "facts", None)
+        if self.is_visitor:
+            source = self.source.strip()[:MAX_SOURCE_LENGTH]
+            origin = (
+                f" from {source[:1].upper()}{source[1:]}"
+                if not _NO_SOURCE.fullmatch(source or "none")
+                else ""
+            )
+            return f"Visitor{origin}{_count_phrase(facts and facts.session_count, 'visit')}"
+        return f"Customer{_count_phrase(facts and facts.order_count, 'order')}"
+
+    @property
+    def readable_id(self) -> str:
+        """Return the public id, or an empty text if it is that of a browser or a long random one."""
+        is_opaque = self.is_visitor or _OPAQUE_ID.search(self.customer_id)
+        return "" if is_opaque else self.customer_id
+
+    @property
+    def is_visitor(self) -> bool:
+        """Whether the shop has no id of its own for the customer."""
+        return self.customer_id.startswith(ANONYMOUS_PREFIX)
 
     @property
     def is_known(self) -> bool:
         return bool(self.email or self.phone)
+
+
+def _count_phrase(count: int | None, noun: str) -> str:
+    """Return “, 3 visits”, or nothing for none."""
+    return f", {count:,} {noun}{'' if count == 1 else 's'}" if count else ""
 
 
 class DatedAttribute(models.Model):

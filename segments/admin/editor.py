@@ -146,7 +146,7 @@ def _details_data(details: counting.CountDetails, request: HttpRequest) -> dict[
     # Without this check, staff who may not see contact data could search people by it, with a rule they never save.
     if not (request.user.has_perm(VIEW_CUSTOMER) and contact_data.may_see(request)):
         return {"conditions": details.conditions}
-    customers = Customer.objects.filter(pk__in=details.sample).order_by("pk")
+    customers = Customer.objects.filter(pk__in=details.sample).select_related("facts").order_by("pk")
     return {
         "conditions": details.conditions,
         "sample": [

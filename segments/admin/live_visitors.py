@@ -237,12 +237,13 @@ def _list_within_time(
     rule = form.combined_rule(is_live=True)
     if rule is None:
         context = None
-        known = Customer.objects.known().filter(pk__in=keys).count()
+        known = set(Customer.objects.known().filter(pk__in=keys).values_list("pk", flat=True))
     else:
         context = live.context_for_customers(keys, now)
         fitting = live.matching_customers(rule, keys, context)
         keys = [key for key in keys if key in fitting]
-        known = sum(fitting.values())
+        known = {key for key, is_known in fitting.items() if is_known}
+    keys = sorted(keys, key=lambda key: key not in known)  # known customers first, each part by time
     number = max(1, min(number, -(-len(keys) // PAGE_SIZE)))
     shown = keys[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
     return VisitorList(
@@ -252,7 +253,7 @@ def _list_within_time(
         ),
         active=len(active.customers),
         fitting=len(keys),
-        known=known,
+        known=len(known),
         is_everybody=active.is_everybody,
         number=number,
     )
@@ -268,7 +269,7 @@ def _rule_sentence(rule: Any) -> str:
 def _visitor_rows(
     request: HttpRequest, keys: Sequence[int], segments: Iterable[Segment], context: EvaluationContext
 ) -> list[VisitorRow]:
-    customers = Customer.objects.in_bulk(keys)
+    customers = contact_data.customers_by_key(request, keys)
     latest = live_visitors.latest_records(keys, context.at)
     for record in latest.values():
         if isinstance(record, Event):
@@ -278,7 +279,7 @@ def _visitor_rows(
     members = _segments_by_customer(keys, segments, context)
     return [
         VisitorRow(
-            customer=contact_data.visible_customer(request, customers[key]),
+            customer=customers[key],
             latest=activity_items.activity_item(latest[key]) if key in latest else None,
             visit=visits.get(key),
             cart=_cart_text(held.get(key), context.at - OPEN_CART_PERIOD),

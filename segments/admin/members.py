@@ -58,7 +58,7 @@ def members_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         members = members.filter(
             customer_id__in=Customer.objects.filter(contact_data.search_q(request, term)).values("pk")
         )
-    rows = list(members.select_related("customer")[: PAGE_SIZE + 1])
+    rows = list(members.select_related("customer__facts")[: PAGE_SIZE + 1])
     shown, more = rows[:PAGE_SIZE], len(rows) > PAGE_SIZE
     for member in shown:
         member.customer = contact_data.visible_customer(request, member.customer)

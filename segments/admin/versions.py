@@ -33,15 +33,14 @@ def versions_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     changes = (
         list(Change.objects.filter(segment=segment).order_by("-pk")[:MAX_CHANGES]) if with_customers else []
     )
-    for change in changes:
-        change.public_id = contact_data.visible_id(request, change.public_id)
+    customers = contact_data.customers_by_key(request, {change.customer_id for change in changes})
     context = admin_context(model_admin, request, f"History of {segment.name}", segment) | {
         "tab": "history",
         "versions": [(version, texts.rule_sentence(version.rule)) for version in versions],
         "can_compare": len(versions) > 1,
         "results": results[:MAX_RESULTS],
         "with_customers": with_customers,
-        "changes": changes,
+        "changes": [(change, customers.get(change.customer_id)) for change in changes],
     }
     return TemplateResponse(request, "segments/admin/history.html", context)
 

@@ -8,10 +8,10 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from unfold.decorators import display
 
-from core.admin.capped_lists import ReadOnlyAdmin
+from core.admin.capped_lists import CappedChangeList, ReadOnlyAdmin
 from core.templatetags.display import moment, number
 from customers.admin import contact_data
-from segments.models import Attempt, Change, Endpoint, Message
+from segments.models import Attempt, Endpoint, Message
 from segments.webhooks import leases, payload
 
 STATE_LABELS = {"waiting": "info", "delivered": "success", "given up": "danger"}
@@ -42,6 +42,17 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(state=self.value()) if self.value() in Message.State.values else queryset
 
 
+class MessageList(CappedChangeList):
+    """A page of messages with their customers, who may be stored elsewhere."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        keys = {message.customer_id for message in self.result_list if message.customer_id}
+        customers = contact_data.customers_by_key(request, keys)
+        for message in self.result_list:
+            message.customer = customers.get(message.customer_id)
+
+
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     """The list of messages, the latest first, and the page of a message."""
@@ -63,19 +74,19 @@ class MessageAdmin(ReadOnlyAdmin):
     change_form_template = "segments/admin/message.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        """Add the customer and the latest response. The sub-selects run only for the rows of the page."""
-        self.request = request
+        """Add the latest response. The sub-selects run only for the rows of the page."""
         latest = Attempt.objects.filter(message=OuterRef("pk")).order_by("-pk")
-        named = Change.objects.filter(pk=OuterRef("first_id"), segment=OuterRef("segment"))
         return (
             super()
             .get_queryset(request)
             .annotate(
                 latest_status=Subquery(latest.values("status")[:1]),
                 latest_problem=Subquery(latest.values("problem")[:1]),
-                customer_public_id=Subquery(named.values("public_id")[:1]),
             )
         )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[MessageList]:
+        return MessageList
 
     def render_change_form(
         self, request: HttpRequest, context: dict, obj: Message | None = None, **kwargs: Any
@@ -113,11 +124,10 @@ class MessageAdmin(ReadOnlyAdmin):
         return message.segment.name if message.segment else "–"
 
     @display(description="Customer")
-    def customer_(self, message: Any) -> str:
-        """Show the id of the customer, masked unless the person may see it."""
+    def customer_(self, message: Message) -> str:
         if message.kind not in (Message.Kind.ENTERED, Message.Kind.LEFT):
             return "–"
-        return contact_data.visible_id(self.request, message.customer_public_id or "erased")
+        return message.customer.name if message.customer else "erased"
 
     @display(description="State", label=STATE_LABELS)
     def state_(self, message: Message) -> str:
