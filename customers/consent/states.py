@@ -102,7 +102,7 @@ def update_consent(
             [dialect.datetime_param(at), source[:50], history_written or 0],
         )
         _write_changed()
-        queue.mark_facts_stale(Sql("SELECT customer FROM consent_changed"))
+        queue.queue_for_evaluation(Sql("SELECT customer FROM consent_changed"))
     return changed
 
 

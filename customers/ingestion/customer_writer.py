@@ -72,7 +72,10 @@ def write_customers(call: IngestCall) -> Outcome:
     outcome.kept_unsubscribed = statements.store_staged_statements(
         staged, stored, call.stated_at, call.source
     )
-    queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
+    joined = f"FROM {staged} s JOIN {stored} r ON r.id = s.customer"
+    is_same = "(s.first_seen IS NULL OR (r.first_seen IS NOT NULL AND s.first_seen = r.first_seen))"
+    queue.mark_facts_stale(Sql(f"SELECT customer {joined} WHERE NOT {is_same}"))
+    queue.queue_for_evaluation(Sql(f"SELECT customer {joined} WHERE {is_same}"))
     return outcome
 
 

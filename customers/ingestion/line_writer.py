@@ -5,7 +5,7 @@ from typing import Final
 
 from core.db import execution, temporary_tables
 from core.db.sql import Sql
-from customers.facts import queue
+from customers.facts import touched_customers
 from customers.models import RecordKey
 from customers.rows.kinds import ORDER_LINES
 
@@ -47,8 +47,8 @@ def write_lines(call: IngestCall) -> Outcome:
     upsert_staged(
         "customers_orderline", joined, columns, "customer_id, order_id, key", updated=[*columns][3:]
     )
-    # No fact is computed from lines, but rules ask about them, so their customers must be re-evaluated.
-    queue.mark_facts_stale(Sql(f"SELECT customer FROM {staged}"))
+    # No fact is computed from lines, but rules ask about them.
+    touched_customers.touch_customers(Sql(f"SELECT DISTINCT customer FROM {staged}"), recorded=True)
     return Outcome(created, updated, rejected=rejected)
 
 

@@ -74,7 +74,7 @@ def test_an_interrupted_import_that_runs_again_ends_like_an_uninterrupted_one(
         if len(rows) > 8:
             with pytest.raises(Interrupted):
                 shop.import_rows(kind, *rows, header=header, progress=interrupt)
-            assert update.is_update_due(shop.NOON)
+            assert update.is_refresh_due(shop.NOON)
         import_everything()
         twice = shop.comparable_records()
         shop.delete_everything()
