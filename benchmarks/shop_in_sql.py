@@ -334,7 +334,9 @@ def _write_customers(plan: Plan) -> None:
     """Write the customers and their ids."""
     browser = plan.random_id("number", "browser")
     printed = f"CASE kind WHEN 0 THEN '{ANONYMOUS_PREFIX}' || {browser} ELSE 'c' || number END"
-    kept = ("phone", "first_name", "last_name", *CUSTOMERS.columns[5:13])
+    kept = CUSTOMERS.columns[3:16]
+    email = "CASE kind WHEN 2 THEN 'customer' || p.number || '@example.com' ELSE '' END"
+    names = "COALESCE(s.first_name_unaccented, '') || ' ' || COALESCE(s.last_name_unaccented, '')"
     met = _moment("met")
     execution.execute(
         _insert(
@@ -342,7 +344,8 @@ def _write_customers(plan: Plan) -> None:
             {
                 "id": "p.number",
                 "customer_id": printed.replace("number", "p.number"),
-                "email": "CASE kind WHEN 2 THEN 'customer' || p.number || '@example.com' ELSE '' END",
+                "email": email,
+                "search_text": f"CASE kind WHEN 2 THEN ' ' || {names} || ' ' || {email} ELSE '' END",
                 **{name: f"COALESCE(s.{name}, '')" for name in kept},
                 "birth_date": dialect.date_cast_sql("s.birth_date"),
                 "birthday": "s.birthday",

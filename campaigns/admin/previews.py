@@ -6,7 +6,6 @@ from typing import Any, Final
 import structlog
 from django.contrib import messages
 from django.core.mail import EmailMultiAlternatives
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -104,9 +103,8 @@ def _may_see_messages(request: HttpRequest) -> bool:
 
 
 def _search_customers(request: HttpRequest, term: str) -> list[Customer]:
-    matching: Q = contact_data.search_q(request, term)
-    found = Customer.objects.existing().filter(matching).select_related("facts")
-    return list(found.known_first()[:MAX_CUSTOMERS_FOUND])
+    found = contact_data.find_customers(request, term, MAX_CUSTOMERS_FOUND)
+    return list(Customer.objects.filter(pk__in=found.keys).select_related("facts").known_first())
 
 
 def _requested_customer(request: HttpRequest) -> Customer | None:

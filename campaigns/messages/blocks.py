@@ -58,7 +58,9 @@ def check_url(url: str) -> str:
     Raises ValueError. The URL of a value is checked when the message is rendered.
     """
     if not url.isprintable() or not _LINK_START.match(url):
-        raise ValueError("start it with https://, http://, mailto: or tel:, or with a value such as {{ shop.url }}")
+        raise ValueError(
+            "start it with https://, http://, mailto: or tel:, or with a value such as {{ shop.url }}"
+        )
     return url
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +25,7 @@ from customers.models import Customer
 from . import contact_data, facts, privacy, timeline
 
 MAX_IDENTITIES, MAX_CONSENTS = 50, 20
+STOPPED = "The search took too long and was stopped. There may be more customers: enter more letters."
 
 
 class KnownFilter(admin.SimpleListFilter):
@@ -90,10 +91,13 @@ class CustomerAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Customer], search_term: str
     ) -> tuple[QuerySet[Customer], bool]:
-        """Search for prefixes. Without SQL joins, no customer is listed twice."""
+        """List as many customers as the pages of a list show. If the time is over before, say so."""
         if not search_term.strip():
             return queryset, False
-        return queryset.filter(contact_data.search_q(request, search_term)), False
+        found = contact_data.find_customers(request, search_term, MAX_COUNTED_ROWS)
+        if not found.is_complete:
+            messages.warning(request, STOPPED)
+        return queryset.filter(pk__in=found.keys), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[CustomerList]:
         return CustomerList

@@ -41,8 +41,9 @@ def write_customers(call: IngestCall) -> Outcome:
     if outcome.updated:
         identity_locks.lock_customers(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
     staged_customers.fill_customers(staged, at)
-    texts = staged_or_stored(*CUSTOMERS.columns[1:14])
+    texts = staged_or_stored(*CUSTOMERS.columns[1:16])
     given = {
+        "search_text": _search_text(texts),
         "birth_date": f"COALESCE({dialect.date_cast_sql('s.birth_date')}, r.birth_date)",
         **{name: f"COALESCE(s.{name}, r.{name})" for name in ("birthday", "subscribed_at")},
         **_first_seen(call),
@@ -77,6 +78,12 @@ def write_customers(call: IngestCall) -> Outcome:
     queue.mark_facts_stale(Sql(f"SELECT customer {joined} WHERE NOT {is_same}"))
     queue.queue_for_evaluation(Sql(f"SELECT customer {joined} WHERE {is_same}"))
     return outcome
+
+
+def _search_text(texts: Mapping[str, str]) -> str:
+    """Return an expression of the non-empty texts that customers are searched by, each after a space."""
+    searched = (texts[name] for name in ("first_name_unaccented", "last_name_unaccented", "email_folded"))
+    return " || ".join(f"CASE {text} WHEN '' THEN '' ELSE ' ' || {text} END" for text in searched)
 
 
 def _first_seen(call: IngestCall) -> dict[str, str]:
@@ -128,11 +135,18 @@ def clear_fields(fields: Mapping[int, Iterable[str]]) -> None:
                 customer.attributes.pop(name, None)
                 customer.attributes_comparable.pop(sortable_values.json_key(name), None)
                 continue
-            for column in (name, f"{name}_folded", *(["birthday"] if name == "birth_date" else [])):
+            derived = [
+                f"{name}_folded",
+                f"{name}_unaccented",
+                *(["birthday"] if name == "birth_date" else []),
+            ]
+            for column in (name, *derived):
                 if column in CUSTOMERS.columns:
                     setattr(customer, column, getattr(blank, column))
             if name == "email":
                 customer.email_is_trusted = blank.email_is_trusted
+        searched = (customer.first_name_unaccented, customer.last_name_unaccented, customer.email_folded)
+        customer.search_text = "".join(f" {text}" for text in searched if text)
         customer.save()
     store_dated_attributes(Sql("SELECT customer FROM customers_cleared"))
     states.update_consent(Sql("SELECT customer FROM customers_cleared"), datetime.now(UTC), source="merge")

@@ -46,7 +46,8 @@ class Customer(models.Model):
     """One person or anonymous visitor of the shop.
 
     An empty text is a missing value. Columns named ``*_folded`` hold the same text, case-folded in any script, for
-    rules to compare; ``attributes_comparable`` does so for attributes.
+    rules to compare; ``attributes_comparable`` does so for attributes. Columns named ``*_unaccented`` hold it in
+    lower-case ASCII, for ``search_text``.
     """
 
     class Newsletter(models.TextChoices):
@@ -75,6 +76,20 @@ class Customer(models.Model):
     phone = models.CharField(max_length=40, blank=True, default="")
     first_name = models.CharField(max_length=255, blank=True, default="")
     last_name = models.CharField(max_length=255, blank=True, default="")
+    first_name_unaccented = models.CharField(
+        max_length=255, blank=True, default="", db_default="", editable=False
+    )
+    last_name_unaccented = models.CharField(
+        max_length=255, blank=True, default="", db_default="", editable=False
+    )
+    search_text = models.CharField(
+        max_length=1320,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="The name and the e-mail address, each part after a space.",
+    )
     country = models.CharField(max_length=255, blank=True, default="")
     city = models.CharField(max_length=255, blank=True, default="")
     language = models.CharField(max_length=255, blank=True, default="")
@@ -142,6 +157,11 @@ class Customer(models.Model):
                     condition=models.Q(**{f"{column}__isnull": False}),
                 )
                 for column in ("birthday", "subscribed_at", "pending_at")
+            ),
+            models.Index(
+                fields=("search_text", "id"),
+                name="customers_by_search_text",
+                condition=models.Q(search_text__gt=""),
             ),
             models.Index(
                 fields=("merged_into",),

@@ -154,11 +154,11 @@ def _anonymize_audit_log(keys: Sequence[int]) -> None:
 
 
 def _customer(customer: Customer) -> dict[str, Any]:
-    hidden = ("id", "merged_into", "birthday", "attributes_comparable")
+    hidden = ("id", "merged_into", "birthday", "attributes_comparable", "search_text")
     return {
         field.name: _plain(getattr(customer, field.name))
         for field in Customer._meta.concrete_fields
-        if field.name not in hidden and not field.name.endswith("_folded")
+        if field.name not in hidden and not field.name.endswith(("_folded", "_unaccented"))
     }
 
 

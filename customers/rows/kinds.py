@@ -59,7 +59,8 @@ def _to_international(phone: str, country: str) -> str:
 CUSTOMERS = Kind(
     "customers",
     columns=(
-        "customer_id", "email", "email_folded", "phone", "first_name", "last_name",
+        "customer_id", "email", "email_folded", "phone",
+        "first_name", "first_name_unaccented", "last_name", "last_name_unaccented",
         "country", "country_folded", "city", "city_folded", "language", "language_folded",
         "source", "source_folded", "birth_date", "birthday", "newsletter", "subscribed_at", "first_seen",
         "attributes", "attributes_comparable",

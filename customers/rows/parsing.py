@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 
 from core.values import email_addresses, sortable_values
 from core.values.text_cleaning import clean_text, to_nfc
+from core.values.unaccent import unaccent
 from customers.models import Order
 
 from .cells import (
     MAX_NAME,
+    MAX_TEXT,
     InvalidRow,
     check_id,
     read_anonymous_id,
@@ -63,8 +65,8 @@ def read_customer(row: Mapping[str, str], shop: ShopSettings) -> Record:
         email,
         email and email_addresses.fold_email(email),
         read_phone(row.get("phone", "")),
-        read_optional(row, "first_name"),
-        read_optional(row, "last_name"),
+        *_read_name(row, "first_name"),
+        *_read_name(row, "last_name"),
         *(text for pair in places for text in pair),
         birth_date.isoformat() if birth_date else None,
         birth_date.month * 100 + birth_date.day if birth_date else None,
@@ -74,6 +76,11 @@ def read_customer(row: Mapping[str, str], shop: ShopSettings) -> Record:
         sortable_values.dump_json(shown),
         sortable_values.dump_json(encoded),
     )
+
+
+def _read_name(row: Mapping[str, str], column: str) -> tuple[str | None, str | None]:
+    name = read_optional(row, column)
+    return (None, None) if name is None else (name, unaccent(name)[:MAX_TEXT])
 
 
 def _read_attribute(name: str, value: str, zone: ZoneInfo) -> tuple[Any, str]:

@@ -261,7 +261,12 @@ def test_a_value_that_is_no_link_leads_nowhere(server: MailServer, move: Move) -
     blocks = [
         {"type": "button", "content": "One", "url": "{{ attributes.page }}"},
         {"type": "button", "content": "Two", "url": "{{ city | default: 'javascript:alert(1)' }}"},
-        {"type": "picture", "image": "{{ attributes.page }}", "description": "x", "url": "{{ attributes.page }}"},
+        {
+            "type": "picture",
+            "image": "{{ attributes.page }}",
+            "description": "x",
+            "url": "{{ attributes.page }}",
+        },
     ]
     send_to_buyers(move, Step(subject="x", blocks=blocks))
 
