@@ -8,11 +8,16 @@ IN := .venv/bin
 PIP := $(IN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 # Biome finds the Node.js of .venv/ by PATH.
 BIOME := PATH="$(CURDIR)/$(IN):$$PATH" node_modules/.bin/biome
+# The bundle is part of the repository, so that an installation needs no Node.js.
+CHART_LIBRARY := core/static/core/vendor/echarts.js
+ESBUILD = PATH="$(CURDIR)/$(IN):$$PATH" node_modules/.bin/esbuild core/vendor/echarts.js --bundle --minify \
+	--format=esm --target=es2022 --legal-comments=none --log-level=warning \
+	--banner:js='/* Apache ECharts, under the Apache License 2.0: see LICENSE-echarts.txt. Bundled by `make charts`. */'
 # Named one by one, so that those are linted too which are not formatted.
 TEMPLATES = $$(find */templates -name '*.html')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test long screenshots lint format lock .venv
+.PHONY: help demo test long screenshots charts lint format lock .venv
 
 help:  ## this list
 	@grep -E '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z.]+):.*## */\1\t/' | sort | expand -t 14
@@ -32,6 +37,9 @@ long: .venv/everything  ## run the tests that take minutes, on both databases
 screenshots: .venv/everything  ## take a screenshot of every admin page into screenshots/
 	$(IN)/python -m tests.browser.screenshots $(ARGS)
 
+charts: node_modules/.installed  ## bundle the chart library of package.json
+	$(ESBUILD) --outfile=$(CHART_LIBRARY)
+
 # Linters read the settings, which would otherwise create a secret key in data/.
 lint: export DATABASE_URL = sqlite://:memory:
 lint: export SECRET_KEY = for the linters only
@@ -41,6 +49,7 @@ lint: .venv/everything node_modules/.installed  ## check code, templates, script
 	$(IN)/djangofmt --check .
 	$(IN)/djangofmt check $(TEMPLATES)
 	$(BIOME) check --error-on-warnings
+	$(ESBUILD) | cmp - $(CHART_LIBRARY)
 	$(IN)/mypy
 	$(IN)/mypy benchmarks
 	$(IN)/lint-imports
@@ -82,6 +91,6 @@ LOCKING = --quiet --universal --python-version 3.11 --generate-hashes --no-heade
 
 # `npm ci` installs what package-lock.json names, and refuses what has another hash.
 node_modules/.installed: package-lock.json .venv/everything
-	@echo 'Adding Biome ...' >&2
+	@echo 'Adding Biome and the chart library ...' >&2
 	@NODE_OPTIONS=--use-system-ca $(IN)/npm ci --silent --ignore-scripts
 	@touch $@

@@ -364,6 +364,7 @@ AXES_VERBOSE = False
 # Static files are served from the packages, so collectstatic is not needed, not even in production.
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
+STATICFILES_DIRS = [BASE_DIR / "segments_project" / "static"]  # before the files of packages
 
 # -- The API
 

@@ -1,30 +1,34 @@
 """The overview of a campaign: its results, or what is missing before a draft can start."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from campaigns import lifecycle, results
 from campaigns.channels.registry import CHANNELS, sends_messages
 from campaigns.messages import rendering
 from campaigns.models import Campaign, Step
 from campaigns.results import DayResults
+from core.admin.charts import Chart, Series, Style, short_date
 from core.db import time_limits
-from segments.admin import charts
-from segments.admin.charts import Chart
+from segments.admin.access import VIEW_CUSTOMER
 from segments.insights import QUERY_SECONDS
 
-from . import page_context, texts
+from . import access, page_context, texts
 
 MAX_DAYS_SHOWN = 60
 # Distinguishable on white and on black, and for people with red-green colour blindness.
-SENT_COLOUR, CLICKED_COLOUR, ORDERED_COLOUR = "#0284c7", "#d97706", "#16a34a"
+RESULT_STYLES: Final = {
+    "sent": ("sent", Style("#0284c7")),
+    "clicked": ("clicked", Style("#d97706", 1)),
+    "ordered": ("orders", Style("#16a34a", 2)),
+}
 
 
 def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> TemplateResponse:
@@ -36,16 +40,20 @@ def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) ->
         return TemplateResponse(request, "campaigns/admin/draft.html", context)
     campaign_results = results.campaign_results(campaign, now)
     shown = {channel.key for channel in CHANNELS.values() if channel.reached_at == "shown_at"}
+    sees_who = request.user.has_perms([access.VIEW_DELIVERY, VIEW_CUSTOMER])
     context |= {
         "results": campaign_results,
+        "sees_who": sees_who,
         "held_back": sorted(campaign_results.held_back.items(), key=lambda item: -item[1]),
         "held_back_total": sum(campaign_results.held_back.values()),
-        "chart": daily_chart(campaign_results.days[-MAX_DAYS_SHOWN:])
+        "chart": daily_chart(
+            campaign,
+            campaign_results.days[-MAX_DAYS_SHOWN:],
+            sees_who=sees_who,
+        )
         if len(campaign_results.days) > 1
         else None,
-        "days": [
-            (charts.short_date(day.day), day) for day in reversed(campaign_results.days[-MAX_DAYS_SHOWN:])
-        ],
+        "days": [(short_date(day.day), day) for day in reversed(campaign_results.days[-MAX_DAYS_SHOWN:])],
         "step_results": [
             (step, texts.message_title(step.subject, step.channel), step.channel in shown)
             for step in campaign_results.steps
@@ -75,17 +83,25 @@ def revenue_by_campaign(campaigns: Iterable[Campaign], at: datetime) -> Mapping[
         return dict.fromkeys(keys, Decimal()) | results.revenue_by_campaign(keys, at)
 
 
-def daily_chart(days: Sequence[DayResults]) -> Chart:
-    bars = [
-        {"label": bar_label, "data": [getattr(day, name) for day in days], "backgroundColor": colour}
-        for name, bar_label, colour in (
-            ("sent", "Sent", SENT_COLOUR),
-            ("clicked", "Clicked", CLICKED_COLOUR),
-            ("ordered", "Orders", ORDERED_COLOUR),
+def daily_chart(campaign: Campaign, days: Sequence[DayResults], *, sees_who: bool) -> Chart:
+    """Return columns: messages sent and clicked, and orders of each day. Messages lead to who got them."""
+    address = reverse("admin:campaigns_campaign_deliveries", args=[campaign.pk])
+    series = [
+        Series(
+            name.capitalize(),
+            [getattr(day, attribute) for day in days],
+            style,
+            [
+                f"{address}?{attribute}={day.day.isoformat()}" if getattr(day, attribute) else ""
+                for day in days
+            ]
+            if sees_who and attribute in ("sent", "clicked")
+            else (),
         )
+        for attribute, (name, style) in RESULT_STYLES.items()
     ]
-    totals = [sum(bar["data"]) for bar in bars]
-    label = f"Per day: {totals[0]:,} sent, {totals[1]:,} clicked and {totals[2]:,} orders in total."
-    data = json.dumps({"labels": [charts.short_date(day.day) for day in days], "datasets": bars})
-    legend = (("sent", SENT_COLOUR), ("clicked", CLICKED_COLOUR), ("orders", ORDERED_COLOUR))
-    return Chart("bar", label, data, charts.chart_options(stacked=False), legend)
+    sent, clicked, ordered = (sum(one.values) for one in series)
+    label = f"Per day: {sent:,} sent, {clicked:,} clicked and {ordered:,} orders in total."
+    return Chart(
+        "columns", label, [short_date(day.day) for day in days], series, tuple(RESULT_STYLES.values())
+    )

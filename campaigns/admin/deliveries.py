@@ -1,5 +1,6 @@
 """The messages of a campaign: to whom, in which state, and why a message was not sent."""
 
+from datetime import date, datetime, time, timedelta
 from typing import Any, Final
 
 from django import forms
@@ -8,9 +9,11 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from campaigns.models import Campaign, Delivery
+from core.admin.charts import short_date
 from core.admin.permissions import READ_METHODS, require_permissions
 from customers.admin import contact_data
 from segments.admin.access import VIEW_CUSTOMER
+from segments.evaluation.context import shop_zone
 
 from . import access, page_context
 
@@ -27,9 +30,11 @@ DELIVERY_STATE_LABELS: Final = {
 
 
 class DeliveryFilterForm(forms.Form):
-    """The state to show, and the key before which the page starts."""
+    """The state or the day to show, and the key before which the page starts."""
 
     state = forms.ChoiceField(required=False, choices=Delivery.State.choices)
+    sent = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
+    clicked = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
 
 
@@ -43,6 +48,9 @@ def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResp
     deliveries = Delivery.objects.filter(campaign=campaign)
     if state:
         deliveries = deliveries.filter(state=state)
+    days = {name: day for name in ("sent", "clicked") if (day := form.cleaned_data.get(name))}
+    for name, day in days.items():
+        deliveries = deliveries.filter(**_on_day(f"{name}_at", day))
     if before:
         deliveries = deliveries.filter(pk__lt=before)
     rows = list(deliveries.select_related("step").order_by("-pk")[: PAGE_SIZE + 1])
@@ -60,7 +68,14 @@ def deliveries_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResp
         "deliveries": [(delivery, DELIVERY_STATE_LABELS[delivery.state]) for delivery in shown],
         "states": Delivery.State.choices,
         "state": state,
+        "days": [(name, f"{short_date(day)} {day.year}") for name, day in days.items()],
         "is_first": not before,
         "next": f"?{query.urlencode()}" if len(rows) > PAGE_SIZE else "",
     }
     return TemplateResponse(request, "campaigns/admin/deliveries.html", context)
+
+
+def _on_day(column: str, day: date) -> dict[str, datetime]:
+    """Return the filter of a day in the shop's time zone."""
+    start, end = (datetime.combine(each, time(), shop_zone()) for each in (day, day + timedelta(days=1)))
+    return {f"{column}__gte": start, f"{column}__lt": end}

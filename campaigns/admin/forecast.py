@@ -10,10 +10,10 @@ from django.template.response import TemplateResponse
 from campaigns.delivery.sending_policy import Decision
 from campaigns.journeys import forecasts
 from campaigns.models import Campaign
+from core.admin.charts import short_date
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from customers.admin import contact_data
-from segments.admin import charts
 from segments.admin.access import VIEW_CUSTOMER
 from segments.insights import QUERY_SECONDS
 
@@ -70,6 +70,6 @@ def _upcoming_rows(campaign: Campaign, at: datetime) -> list[tuple[str, str, int
     except time_limits.StatementTimeout:
         return None
     return [
-        (charts.short_date(row.day), f"{row.step.number}. {texts.step_title(row.step)}", row.messages)
+        (short_date(row.day), f"{row.step.number}. {texts.step_title(row.step)}", row.messages)
         for row in upcoming
     ]

@@ -1,75 +1,79 @@
-"""Data and options for Chart.js, which the admin's own script draws."""
+"""The charts of segments: their size, who entered and left, and small lines of trends."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Final
+from urllib.parse import urlencode
 
+from django.urls import reverse
+
+from core.admin.charts import Chart, Series, Style, short_date
 from segments.insights import SegmentDay
-from segments.models import Change
+from segments.models import Change, Segment
 
 # Neighbouring colours are easy to tell apart, and have a contrast of 3:1 on white and on black.
-CAUSE_STYLES = {
-    Change.Cause.ACTIVITY: ("recorded activity", "#0284c7"),
-    Change.Cause.TIME: ("time passed", "#d97706"),
-    Change.Cause.DEFINITION: ("the rule was edited", "#9333ea"),
-    Change.Cause.POPULATION: ("the shop's average changed", "#0d9488"),
-    Change.Cause.MERGE: ("profiles were merged", "#db2777"),
-    Change.Cause.ERASURE: ("the customer was erased", "#64748b"),
-    Change.Cause.INITIAL: ("first refresh", "#16a34a"),
+CAUSE_STYLES: Final[Mapping[str, tuple[str, Style]]] = {
+    Change.Cause.ACTIVITY: ("recorded activity", Style("#0284c7")),
+    Change.Cause.TIME: ("time passed", Style("#d97706", 1)),
+    Change.Cause.DEFINITION: ("the rule was edited", Style("#9333ea", 2)),
+    Change.Cause.POPULATION: ("the shop's average changed", Style("#0d9488", 3)),
+    Change.Cause.MERGE: ("profiles were merged", Style("#db2777", 4)),
+    Change.Cause.ERASURE: ("the customer was erased", Style("#64748b", 5)),
+    Change.Cause.INITIAL: ("first refresh", Style("#16a34a", 6)),
 }
-AXIS_COLOUR = "#71717a"  # readable on white and on black
-MOVEMENTS_HINT = "Up: entered. Down: left."
+MOVEMENTS_HINT: Final = "Up: entered. Down: left."
 SPARK_WIDTH, SPARK_HEIGHT = 100, 24
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart for the template. ``label`` describes it for screen readers; ``data`` and ``options`` are JSON."""
-
-    kind: str
-    label: str
-    data: str
-    options: str
-    legend: tuple[tuple[str, str], ...] = ()
-    hint: str = ""
 
 
 def size_chart(days: Sequence[SegmentDay]) -> Chart:
     """Return a line: the members at the end of each day."""
-    line = {
-        "label": "Members",
-        "data": [day.size for day in days],
-        "borderColor": "var(--color-primary-500)",
-        "backgroundColor": "var(--color-primary-500)",
-        "tension": 0.2,
-        "pointRadius": 3 if len(days) < 15 else 0,
-        "pointHitRadius": 12,
-    }
     first, last = days[0], days[-1]
-    label = f"Members per day: {first.size:,} on {short_date(first.day)}, {last.size:,} on {short_date(last.day)}."
-    return Chart("line", label, _data_json(days, [line]), chart_options(stacked=False))
+    return Chart(
+        "line",
+        f"Members per day: {first.size:,} on {short_date(first.day)}, {last.size:,} on {short_date(last.day)}.",
+        [short_date(day.day) for day in days],
+        [Series("Members", [day.size for day in days])],
+    )
 
 
-def movements_chart(days: Sequence[SegmentDay]) -> Chart:
-    """Return bars: entered upwards, left downwards, in the colours of the causes."""
-    bars, legend = [], []
-    for cause, (words, colour) in CAUSE_STYLES.items():
+def movements_chart(segment: Segment, days: Sequence[SegmentDay], *, sees_who: bool) -> Chart:
+    """Return columns: entered upwards, left downwards, in the styles of the causes. Each can lead to who it was."""
+    series, legend = [], []
+    for cause, (words, style) in CAUSE_STYLES.items():
         entered = [day.entered.get(cause, 0) for day in days]
-        left = [-day.left.get(cause, 0) for day in days]
+        left = [day.left.get(cause, 0) for day in days]
+        for name, kind, counts, sign in (
+            ("Entered", Change.Kind.ENTERED, entered, 1),
+            ("Left", Change.Kind.LEFT, left, -1),
+        ):
+            if any(counts):
+                links = [
+                    changes_url(segment, kind, day.day, day.day, cause) if count and sees_who else ""
+                    for day, count in zip(days, counts, strict=True)
+                ]
+                values = [sign * count for count in counts]
+                series.append(Series(f"{name}: {words}", values, style, links))
         if any(entered) or any(left):
-            legend.append((words, colour))
-        if any(entered):
-            bars.append({"label": f"Entered: {words}", "data": entered, "backgroundColor": colour})
-        if any(left):
-            bars.append({"label": f"Left: {words}", "data": left, "backgroundColor": colour})
+            legend.append((words, style))
     total_entered = sum(sum(day.entered.values()) for day in days)
     total_left = sum(sum(day.left.values()) for day in days)
-    label = f"Entered and left per day, by cause: {total_entered:,} entered and {total_left:,} left in total."
     return Chart(
-        "bar", label, _data_json(days, bars), chart_options(stacked=True), tuple(legend), MOVEMENTS_HINT
+        "columns",
+        f"Entered and left per day, by cause: {total_entered:,} entered and {total_left:,} left in total.",
+        [short_date(day.day) for day in days],
+        series,
+        tuple(legend),
+        MOVEMENTS_HINT,
+        is_stacked=True,
     )
+
+
+def changes_url(segment: Segment, change: str, since: date, until: date, cause: str = "") -> str:
+    """Return the URL of the list of who entered or left in some days, the last one included."""
+    query = {"change": change, "since": since.isoformat(), "until": until.isoformat()}
+    if cause:
+        query["cause"] = cause
+    return f"{reverse('admin:segments_segment_changes', args=[segment.pk])}?{urlencode(query)}"
 
 
 def sparkline_points(values: Sequence[int]) -> str:
@@ -81,37 +85,3 @@ def sparkline_points(values: Sequence[int]) -> str:
     inner = SPARK_HEIGHT - 4
     heights = ((high - value) / span * inner if span else inner / 2 for value in values)
     return " ".join(f"{place * step:.1f},{height + 2:.1f}" for place, height in enumerate(heights))
-
-
-def short_date(day: date) -> str:
-    """Return a day as “3 Nov”."""
-    return f"{day.day} {day:%b}"
-
-
-def chart_options(*, stacked: bool) -> str:
-    """Return the options of Chart.js as JSON."""
-    ticks = {"color": AXIS_COLOUR, "maxRotation": 0, "autoSkipPadding": 16}
-    return json.dumps(
-        {
-            "animation": False,
-            "responsive": True,
-            "maintainAspectRatio": False,
-            "maxBarThickness": 28,
-            "interaction": {"mode": "index", "intersect": False},
-            "plugins": {"legend": {"display": False}},  # the template has its own, which wraps
-            "scales": {
-                "x": {"stacked": stacked, "ticks": ticks, "grid": {"display": False}},
-                "y": {
-                    "stacked": stacked,
-                    "ticks": ticks | {"precision": 0},
-                    "grid": {"tickWidth": 0},
-                    "border": {"display": False},
-                    "grace": 0 if stacked else "5%",
-                },
-            },
-        }
-    )
-
-
-def _data_json(days: Sequence[SegmentDay], datasets: list[dict[str, Any]]) -> str:
-    return json.dumps({"labels": [short_date(day.day) for day in days], "datasets": datasets})

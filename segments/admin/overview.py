@@ -1,7 +1,7 @@
 """The overview of a segment: size, who entered and left and why, revenue, overlap, and the last verification."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -9,16 +9,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from core.admin.charts import short_date
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.durations import rough_duration_text
 from segments import health, insights, references
 from segments.insights import SegmentDay
-from segments.models import Segment
+from segments.models import Change, Segment
 from segments.templates import TEMPLATES
 
 from . import charts
-from .access import VIEW_SEGMENT
+from .access import VIEW_CUSTOMER, VIEW_SEGMENT
 from .page_context import admin_context
 
 PERIODS = (30, 90)
@@ -45,8 +46,10 @@ def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> H
         "period": period,
         "periods": PERIODS,
         "sizes": charts.size_chart(days) if len(days) > 1 else None,
-        "movements": charts.movements_chart(days) if _has_movements(days) else None,
-        "table": [_day_row(day) for day in reversed(days)],
+        "movements": charts.movements_chart(segment, days, sees_who=request.user.has_perm(VIEW_CUSTOMER))
+        if _has_movements(days)
+        else None,
+        "table": [_day_row(segment, day) for day in reversed(days)],
         "verified": verified,
         "verdict": VERIFICATION_LABELS[verified.state] if verified else None,
         "referrers": references.referring_segments(segment.slug),
@@ -90,18 +93,25 @@ def _has_movements(days: Sequence[SegmentDay]) -> bool:
     return any(day.entered or day.left for day in days)
 
 
-def _day_row(day: SegmentDay) -> dict[str, Any]:
+def _day_row(segment: Segment, day: SegmentDay) -> dict[str, Any]:
     return {
-        "day": charts.short_date(day.day),
+        "day": short_date(day.day),
         "size": day.size,
         "entered": sum(day.entered.values()),
-        "entered_because": _causes_text(day.entered),
+        "entered_url": charts.changes_url(segment, Change.Kind.ENTERED, day.day, day.day),
+        "entered_because": _because(segment, day.day, Change.Kind.ENTERED, day.entered),
         "left": sum(day.left.values()),
-        "left_because": _causes_text(day.left),
+        "left_url": charts.changes_url(segment, Change.Kind.LEFT, day.day, day.day),
+        "left_because": _because(segment, day.day, Change.Kind.LEFT, day.left),
     }
 
 
-def _causes_text(counts: Any) -> str:
-    return ", ".join(
-        f"{words} {counts[cause]:,}" for cause, (words, _) in charts.CAUSE_STYLES.items() if cause in counts
-    )
+def _because(
+    segment: Segment, day: date, change: str, counts: Mapping[str, int]
+) -> list[tuple[str, int, str]]:
+    """Return the causes with how many customers, and the URL of the list of them."""
+    return [
+        (words, counts[cause], charts.changes_url(segment, change, day, day, cause))
+        for cause, (words, _) in charts.CAUSE_STYLES.items()
+        if cause in counts
+    ]

@@ -27,7 +27,18 @@ from segments.models import Segment
 from segments.rules import RuleError, parse, registry
 from segments.segment_store import SegmentInUse
 
-from . import dashboard, editor, gallery, members, new_segments, overview, refresh_requests, texts, versions
+from . import (
+    changes,
+    dashboard,
+    editor,
+    gallery,
+    members,
+    new_segments,
+    overview,
+    refresh_requests,
+    texts,
+    versions,
+)
 from .forms import FixedListForm, SegmentForm
 from .page_context import segment_context
 
@@ -85,6 +96,7 @@ class SegmentAdmin(CappedListAdmin):
                 ("<int:pk>/rule/", SegmentAdmin.form_view, "rule"),
                 ("<int:pk>/revenue/", overview.revenue_view, "revenue"),
                 ("<int:pk>/overlap/", overview.overlap_view, "overlap"),
+                ("<int:pk>/changes/", changes.changes_view, "changes"),
                 ("<int:pk>/versions/", versions.versions_view, "versions"),
                 ("<int:pk>/versions/compare/", versions.compare_view, "compare"),
                 ("<int:pk>/versions/<int:number>/restore/", versions.restore_view, "restore"),

@@ -1,13 +1,14 @@
 """Campaigns in the admin: creating, editing, previewing, starting and following them."""
 
 import re
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from html import unescape
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.urls import reverse
+from django.utils import timezone
 
 from campaigns.channels.audience import Audience
 from campaigns.coupons import coupon_pool
@@ -229,6 +230,10 @@ def test_a_dated_campaign_shows_how_many_get_it_and_sends_it_to_them(anna, frien
     assert "Anna" in shown(anna, "deliveries", campaign.pk, state="sent")
     assert "Cleo" in shown(anna, "deliveries", campaign.pk, state="held_back")
     assert "Cleo" not in shown(anna, "deliveries", campaign.pk, state="sent")
+    today = timezone.localdate()
+    assert "Anna" in shown(anna, "deliveries", campaign.pk, sent=today.isoformat())
+    assert "Anna" not in shown(anna, "deliveries", campaign.pk, clicked=today.isoformat())
+    assert "Anna" not in shown(anna, "deliveries", campaign.pk, sent=(today - timedelta(days=2)).isoformat())
     customer = Customer.objects.get(customer_id="c1")
     dossier = anna.client.get(reverse("admin:customers_customer_change", args=[customer.pk]))
     assert campaign.name in dossier.content.decode()

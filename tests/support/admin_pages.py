@@ -84,6 +84,7 @@ PAGES = (
     Page("segments_segment_add"),
     Page("segments_segment_change", by_rule),
     Page("segments_segment_rule", by_rule),
+    Page("segments_segment_changes", by_rule),
     Page("segments_segment_versions", by_rule),
     Page("segments_segment_compare", by_rule),
     Page("segments_segment_delete", by_rule),

@@ -1,0 +1,123 @@
+"""Charts for staff: what they show, which ``core/static/core/charts/charts.js`` draws with ECharts.
+
+A chart is part of a page that shows the same as a table, for the keyboard and for screen readers.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from math import floor, log10
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What tells bars apart without their colours: as a decal of ECharts, and as a path of 12 × 12 in the legend."""
+
+    decal: dict[str, Any] = field(default_factory=lambda: {"symbol": "none"})
+    path: str = ""
+
+
+def _stripes(rotation: float, path: str) -> Pattern:
+    return Pattern({"symbol": "rect", "dashArrayX": [1, 0], "dashArrayY": [2, 4], "rotation": rotation}, path)
+
+
+PATTERNS = (
+    Pattern(),
+    _stripes(0.7854, "M-3 9 3 15M-3 3 9 15M-3-3 15 15M3-3 15 9M9-3 15 3"),
+    Pattern(
+        {"symbol": "circle", "symbolSize": 0.8, "dashArrayX": [[6, 6], [0, 6, 6, 0]], "dashArrayY": [6, 0]},
+        "M2 3h2M8 3h2M2 9h2M8 9h2",
+    ),
+    _stripes(0, "M0 2h12M0 6h12M0 10h12"),
+    _stripes(-0.7854, "M-3 3 3-3M-3 9 9-3M-3 15 15-3M3 15 15 3M9 15 15 9"),
+    _stripes(1.5708, "M2 0v12M6 0v12M10 0v12"),
+    Pattern(
+        {"symbol": "rect", "symbolSize": 0.6, "dashArrayX": [8, 2], "dashArrayY": [8, 2]},
+        "M2 2h3v3h-3zM8 8h2v2h-2z",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the bars of a series look. Two series of a chart differ in both."""
+
+    colour: str
+    pattern: int = 0
+
+    @property
+    def path(self) -> str:
+        """Return the pattern for the legend."""
+        return PATTERNS[self.pattern].path
+
+
+@dataclass(frozen=True)
+class Series:
+    """The values of one kind, one for each category. ``links`` lead to the people behind each; "" leads nowhere."""
+
+    name: str
+    values: Sequence[int]
+    style: Style | None = None
+    links: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart for ``core/admin/chart.html``; ``label`` describes it for screen readers.
+
+    Values are whole people or things. Values below zero are those who left, and are shown without a sign.
+    """
+
+    kind: Literal["line", "columns", "bars"]
+    label: str
+    categories: Sequence[str]
+    series: Sequence[Series]
+    legend: Sequence[tuple[str, Style]] = ()
+    hint: str = ""
+    is_stacked: bool = False
+
+    @property
+    def cut(self) -> int:
+        """Return below which value the axis of a line is cut; 0 if it starts at zero."""
+        values = [value for series in self.series for value in series.values]
+        if self.kind != "line" or not values:
+            return 0
+        low, high = min(values), max(values)
+        span = high - low
+        if 3 * span > high or not span:
+            return 0
+        step = 10 ** floor(log10(span))
+        return max(0, (low - span // 4) // step * step)
+
+    @property
+    def is_clickable(self) -> bool:
+        return any(link for series in self.series for link in series.links)
+
+    @property
+    def spec(self) -> str:
+        """Return what the script draws, as JSON."""
+        return json.dumps(
+            {
+                "kind": self.kind,
+                "categories": list(self.categories),
+                "stacked": self.is_stacked,
+                "cut": self.cut,
+                "series": [
+                    {
+                        "name": series.name,
+                        "values": list(series.values),
+                        "colour": series.style.colour if series.style else "",
+                        "decal": PATTERNS[series.style.pattern].decal if series.style else None,
+                        "links": list(series.links),
+                    }
+                    for series in self.series
+                ],
+            }
+        )
+
+
+def short_date(day: date) -> str:
+    """Return a day as “3 Nov”."""
+    return f"{day.day} {day:%b}"
