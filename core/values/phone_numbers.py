@@ -9,6 +9,9 @@ import phonenumbers
 from .text_cleaning import clean_text
 
 MAX_PHONE_LENGTH: Final = 40
+MAX_WRITTEN_LENGTH: Final = 100
+"""With an extension."""
+
 
 _EXTENSION: Final = re.compile(
     r"[\s,;(]*(?:ext(?:ension|n)?|[x#]|durchwahl|dw|poste|anexo|int(?:erno)?|доб)(?:\s*[.:=#]\s*|\s*)\d{1,11}\)?$",
@@ -28,7 +31,11 @@ def normalize_phone(text: str, country: str = "") -> str:
 
     ``country`` is a two-letter code for numbers without ``+``. Raises ValueError if the text is not a number.
     """
-    number = _EXTENSION.sub("", clean_text(text).removeprefix("tel:").strip())
+    cleaned = clean_text(text)
+    # The search for an extension takes quadratic time.
+    number = (
+        _EXTENSION.sub("", cleaned.removeprefix("tel:").strip()) if len(cleaned) <= MAX_WRITTEN_LENGTH else ""
+    )
     if not _PHONE.fullmatch(number):
         raise ValueError(f"{text!r} is not a phone number; write it as +49 30 123456")
     return to_e164(number, country) or number

@@ -262,8 +262,4 @@ def problem_of(upload: Import, kind: Format) -> str:
 
 
 def _error_text(error: Exception) -> str:
-    return (
-        f"This file cannot be imported as this kind: {error}."
-        if isinstance(error, InvalidFile)
-        else FILE_DELETED
-    )
+    return f"This file cannot be imported: {error}." if isinstance(error, InvalidFile) else FILE_DELETED

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import BinaryIO, Final
+from typing import Final
 
 from .csv_reader import NumberedRow
 from .dialects import ASK
@@ -11,6 +11,9 @@ from .notations import ExactCell, date_order_of, decimal_mark_of, is_plain_numbe
 
 BATCH_ROWS: Final = 5_000
 DECIDED: Final = 5_000
+MAX_VALUES: Final = 2_000_000
+"""How many distinct values of batches are looked at, which takes seconds. What comes later is checked at the import."""
+
 SHARE: Final = 0.8
 
 
@@ -34,11 +37,13 @@ class ColumnProfile:
             if type(value) is ExactCell:
                 continue
             self.seen += 1
-            if self.follows_dates and (order := date_order_of(value)) is not None:
+            if value.isascii() and value.isdecimal():
+                self.numbers += self.follows_marks  # without a mark, and no date
+            elif self.follows_dates and (order := date_order_of(value)) is not None:
                 self.dates[order] += 1
                 self.example = self.example or (value if order == ASK else "")
                 continue
-            if self.follows_marks and (mark := decimal_mark_of(value)) is not None:
+            elif self.follows_marks and (mark := decimal_mark_of(value)) is not None:
                 self.numbers += 1
                 self.marks[mark] += 1
                 if self.is_clean and not is_plain_number(value):
@@ -82,10 +87,11 @@ class TableProfile:
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = {name: ColumnProfile() for name in columns}
         self._width = len(columns)
+        self._values_left = MAX_VALUES
         self._places = [(place, self.columns[name]) for place, name in enumerate(columns) if name]
 
-    def add_rows(self, stream: BinaryIO, numbered: Iterator[NumberedRow], max_bytes: int) -> None:
-        while batch := list(islice(numbered, BATCH_ROWS)):
+    def add_rows(self, numbered: Iterator[NumberedRow]) -> None:
+        while self._values_left > 0 and (batch := list(islice(numbered, BATCH_ROWS))):
             rows = [cells for _, cells in batch if not isinstance(cells, str) and len(cells) == self._width]
             for place, column in self._places:
                 if column.follows_dates or column.follows_marks:
@@ -95,8 +101,7 @@ class TableProfile:
                         values = {value.split(" ", 1)[0].rstrip(",") for value in values}
                     column.add(value.strip() if type(value) is str else value for value in values if value)
                     column.end_batch()
-            if stream.tell() > max_bytes:
-                return
+                    self._values_left -= len(values)
 
     def __getitem__(self, column: str) -> ColumnProfile:
         return self.columns[column]

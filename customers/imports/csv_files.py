@@ -31,6 +31,7 @@ __all__ = ["FORMATS", "ImportPreview", "guess_format", "import_file", "preview_f
 
 UNDECIDED = "its dates or amounts can be read in two ways; say which way is right"
 ROWS_BATCH_SIZE = 10_000
+PREVIEW_BYTES = 1 << 24
 _CURRENCY = ORDERS.columns.index("currency")
 
 
@@ -142,7 +143,7 @@ def preview_file(
 
     Raises InvalidFile.
     """
-    numbered = read_table(stream, dialect)
+    numbered = read_table(stream, dialect, PREVIEW_BYTES)
     report, counts = ImportReport(), WarningCounts()
     header, report.warnings, conversion = _open_table(format, numbered, dialect)
     batch = list(islice(numbered, limit))

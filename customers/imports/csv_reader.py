@@ -11,6 +11,11 @@ from .formats import InvalidFile
 
 MAX_LINES_PER_ROW = 200
 MAX_LINE_BYTES = 1 << 20
+MIN_LINE_BYTES = 64
+"""What a line counts as at least, of the bytes that may be read: empty lines take time, too."""
+
+READ_AGAIN, READ_AGAIN_PER_LINE = 100_000, 5
+"""How many lines are read again after stray quotes. Beyond that, reading a file would take hours."""
 
 STRAY_QUOTE = "a quote is opened, but not closed at the end of the cell"
 
@@ -32,17 +37,33 @@ def header_cells(first: NumberedRow | None, hint: str) -> list[str]:
 
 
 def read_rows(
-    stream: Lines, *, separator: str = ",", encoding: str = "utf-8", first_line: int = 1
+    stream: Lines,
+    *,
+    separator: str = ",",
+    encoding: str = "utf-8",
+    first_line: int = 1,
+    max_bytes: int | None = None,
 ) -> Iterator[NumberedRow]:
     """Return the number of each row's first line, and its cells or the reason why it is invalid.
 
     The first row is the header, unless ``first_line`` is 0. Empty rows are skipped, and so are empty cells after the
     last named column. A quote that is never closed invalidates only its own line: the lines after it are read again.
+    With ``max_bytes``, only so much of the file is read. Raises InvalidFile if too many quotes are never closed.
     """
-    lines = _read_lines(stream, encoding, first_line)
+    lines = _read_lines(stream, encoding, first_line, max_bytes)
     held: deque[tuple[int, str, str | None]] = deque()  # lines to read again
-    width = 0
+    width = read_again = 0
     ended = False
+
+    def hold(row: list[tuple[int, str, str | None]]) -> None:
+        nonlocal read_again
+        held.extendleft(reversed(row[1:]))
+        read_again += len(row) - 1
+        if read_again > READ_AGAIN + READ_AGAIN_PER_LINE * row[0][0]:
+            raise InvalidFile(
+                f"too many quotes up to line {row[0][0]:,} are opened, but not closed; is the separator right?"
+            )
+
     while not ended:
         row: list[tuple[int, str, str | None]] = []
 
@@ -69,7 +90,7 @@ def read_rows(
                     del cells[width:]
                 if len(row) > 1 and cells and len(cells) != width:
                     # A stray quote swallowed the lines up to the next one.
-                    held.extendleft(reversed(row[1:]))
+                    hold(row)
                     yield number, STRAY_QUOTE
                 elif reason:
                     yield number, reason
@@ -77,7 +98,7 @@ def read_rows(
                     yield number, cells
                 row.clear()
         except csv.Error as error:
-            held.extendleft(reversed(row[1:]))
+            hold(row)
             ended = False
             yield row[0][0], _csv_error_reason(error)
 
@@ -95,19 +116,26 @@ def _csv_error_reason(error: csv.Error) -> str:
     return STRAY_QUOTE
 
 
-def _read_lines(stream: Lines, encoding: str, first_line: int) -> Iterator[tuple[int, str, str | None]]:
+def _read_lines(
+    stream: Lines, encoding: str, first_line: int, max_bytes: int | None
+) -> Iterator[tuple[int, str, str | None]]:
     """Return the number of each line, its text, and the reason if it is invalid."""
     number = 0
+    left = max_bytes or 0
     hint = "is not UTF-8; save the file as “CSV UTF-8”" if encoding == "utf-8" else f"is not {encoding}"
     while raw := stream.readline(MAX_LINE_BYTES):
         number += 1
+        if max_bytes:
+            left -= max(len(raw), MIN_LINE_BYTES)
+            if left < 0:
+                return
         if number == 1:
             if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise InvalidFile("the file is UTF-16; save it as “CSV UTF-8”")
             if raw.startswith(_WORKBOOKS):
                 raise InvalidFile("the file is an Excel workbook; in Excel, choose Save As and “CSV UTF-8”")
             raw = raw.removeprefix(b"\xef\xbb\xbf")
-        if len(raw) == MAX_LINE_BYTES and not raw.endswith(b"\n"):
+        if len(raw) >= MAX_LINE_BYTES and not raw.endswith(b"\n"):  # a character can be several bytes
             while (rest := stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
                 pass
             yield number, "", f"the line is longer than {MAX_LINE_BYTES} bytes"

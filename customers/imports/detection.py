@@ -14,11 +14,11 @@ from customers.rows.cells import CONSENT_WORDS
 from . import workbooks
 from .catalogue import FORMATS, guess_format
 from .column_profiles import TableProfile
-from .csv_reader import NumberedRow
+from .csv_reader import MAX_LINE_BYTES, NumberedRow
 from .dialects import ASK, ATTRIBUTE, SEPARATORS, SKIP, Dialect
-from .encodings import detect_encoding, open_lines
+from .encodings import Lines, detect_encoding, open_lines
 from .fields import FIELDS, Content, field_of, guess_fields, known_names
-from .formats import Format, InvalidFile, column_key, is_rejection_column
+from .formats import MAX_FILE_COLUMNS, Format, InvalidFile, column_key, is_rejection_column
 from .notations import (
     ExactCell,
     date_order_of,
@@ -27,10 +27,10 @@ from .notations import (
     normalize_moment,
 )
 from .platforms import known_platform
-from .tables import read_table
+from .tables import EMPTY_FILE, read_table
 
 MAX_BYTES: Final = 1 << 26
-"""How much of a file is looked at, about a million rows. What comes later is checked while it is imported."""
+"""How much of a file is looked at, at most a million rows. What comes later is checked while it is imported."""
 
 SAMPLE_ROWS: Final = 500
 HEADER_ROWS: Final = 40
@@ -86,10 +86,10 @@ def detect(
     dialect = _table_dialect(stream, given, max_bytes)
     stream.seek(0)
     is_workbook = workbooks.is_workbook(stream)
-    numbered = read_table(stream, dialect)
+    numbered = read_table(stream, dialect, max_bytes)
     columns = [str(name) for name in next(numbered)[1]]
     profile = TableProfile(columns)
-    profile.add_rows(stream, numbered, max_bytes)
+    profile.add_rows(numbered)
     stream.seek(0)
     return _interpret(dialect, columns, profile, kind, given, kept, is_workbook=is_workbook)
 
@@ -108,12 +108,12 @@ def _table_dialect(stream: BinaryIO, given: Mapping[str, object], max_bytes: int
     if workbooks.is_workbook(stream):
         sheet = str(given.get("sheet", ""))
         rows: list[NumberedRow] = [*islice(workbooks.read_sheet(stream, sheet), SAMPLE_ROWS)]
+        if not rows:
+            raise InvalidFile(f"the sheet {sheet!r} is empty; its first row names the columns")
         return Dialect(sheet=sheet, header_row=_header_row(rows, given))
     encoding = str(given.get("encoding") or detect_encoding(stream, max_bytes))
     stream.seek(0)
     sample = _sample_lines(stream, encoding)
-    if not any(map(str.strip, sample)):
-        raise InvalidFile("the file is empty; its first line names the columns")
     separator = str(given.get("separator") or _separator(sample))
     rows = [*_sample_rows(sample, separator)]
     return Dialect(encoding=encoding, separator=separator, header_row=_header_row(rows, given))
@@ -130,15 +130,35 @@ def _header_row(rows: Sequence[NumberedRow], given: Mapping[str, object]) -> int
 
 
 def _sample_lines(stream: BinaryIO, encoding: str) -> list[str]:
+    """Return the first lines. Raises InvalidFile if there is nothing in them, or if the first one is too long."""
     lines, read_as = open_lines(stream, encoding)
     sample: list[str] = []
     size = 0
     while size < SAMPLE_BYTES and (raw := lines.readline(SAMPLE_BYTES)):
         if not sample:
+            if size := _length_of_overlong_line(lines, raw):
+                raise InvalidFile(
+                    f"the first line has {size / (1 << 20):,.1f} MB; in a CSV file, each row is a line"
+                )
             raw = raw.removeprefix(b"\xef\xbb\xbf")
         size += len(raw)
         sample.append(raw.decode(read_as, errors="replace"))
+    if not any(map(str.strip, sample)):
+        if size >= SAMPLE_BYTES:
+            raise InvalidFile(
+                f"the first {len(sample):,} lines are empty; delete the empty lines at the beginning"
+            )
+        raise InvalidFile(EMPTY_FILE)
     return sample
+
+
+def _length_of_overlong_line(lines: Lines, beginning: bytes) -> int:
+    """Return the length in bytes of a line that is longer than lines may be, or 0. Only so much is read as can be."""
+    size, rest = len(beginning), beginning
+    while size < MAX_BYTES and rest and not rest.endswith((b"\n", b"\r")):
+        rest = lines.readline(SAMPLE_BYTES)
+        size += len(rest)
+    return size if size > MAX_LINE_BYTES else 0
 
 
 def _sample_rows(sample: Sequence[str], separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -168,7 +188,8 @@ def _separator(sample: Sequence[str]) -> str:
         if not widths:
             return 0, 0.0
         width, count = max(widths.items(), key=lambda item: item[1] * (1 - 1 / item[0]))
-        names = max((known_names(cells) for cells in rows[:HEADER_ROWS] if len(cells) == width), default=0)
+        named = rows[:HEADER_ROWS] if width <= MAX_FILE_COLUMNS else []
+        names = max((known_names(cells) for cells in named if len(cells) == width), default=0)
         return names if names > 1 else 0, count / len(rows) * (1 - 1 / width)
 
     return max(SEPARATORS, key=rate)
@@ -177,13 +198,15 @@ def _separator(sample: Sequence[str]) -> str:
 def _find_header(rows: Sequence[tuple[int, Sequence[str]]]) -> int:
     """Return the line of the header: the first row that is as wide as the table and holds names, not values; or 0."""
     if not rows:
-        raise InvalidFile("the file is empty; its first line names the columns")
+        raise InvalidFile("none of the first lines can be read as a row of a table")
     widths = Counter(sum(map(bool, cells)) for _, cells in rows)
     common = max(widths, key=lambda width: widths[width] * width)
     candidates = [
         (known_names(cells), -line)
         for line, cells in rows[:HEADER_ROWS]
-        if sum(map(bool, cells)) >= max(1, common / 2) and not any(map(_is_value, cells))
+        if len(cells) <= MAX_FILE_COLUMNS
+        and sum(map(bool, cells)) >= max(1, common / 2)
+        and not any(map(_is_value, cells))
     ]
     if not candidates:
         return 0

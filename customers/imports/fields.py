@@ -78,10 +78,19 @@ _FULL_NAME: Final = _field(
     "First and last name",
     Content.TEXT,
     "customer name,client name,contact name,name of customer,billing name,bill-to name,customer,"
-    "nom complet,nom et prénom,prénom et nom,nom du client,nom prénom,client,"
-    "nome completo,nome e cognome,cognome e nome,nominativo,nome cliente,ragione sociale,cliente,"
+    "nom complet,prénom et nom,prénom nom,nom du client,client,"
+    "nome completo,nome e cognome,nome cognome,nominativo,nome cliente,ragione sociale,cliente,"
     "nombre completo,nombre y apellidos,nombre y apellido,nombre del cliente,"
     "vollständiger name,vor- und nachname,kundenname,name des kunden,kunde",
+)
+_LAST_FIRST_NAME: Final = _field(
+    "last_first_name",
+    "Last and first name",
+    Content.TEXT,
+    "last name first name,surname name,surname and name,"
+    "nom et prénom,nom prénom,nom & prénom,nom et prénoms,"
+    "cognome e nome,cognome nome,apellidos y nombre,apellidos nombre,apellido y nombre,"
+    "nachname vorname,name vorname,familienname vorname,zuname vorname,nach- und vorname,name und vorname",
 )
 _FIRST_NAME: Final = _field(
     "first_name",
@@ -310,7 +319,7 @@ _OCCURRED_AT: Final = _field(
 _PROPERTIES: Final = _field("properties", "Properties: JSON", Content.TEXT, "event properties")
 
 _PERSON: Final = (
-    _CUSTOMER_ID, _EMAIL, _PHONE, _FULL_NAME, _FIRST_NAME, _LAST_NAME, _COUNTRY, _CITY,
+    _CUSTOMER_ID, _EMAIL, _PHONE, _FULL_NAME, _LAST_FIRST_NAME, _FIRST_NAME, _LAST_NAME, _COUNTRY, _CITY,
 )  # fmt: skip
 _CONTACT: Final = (
     *_PERSON, _LANGUAGE, _BIRTH_DATE, _NEWSLETTER, _ACCEPTS_NEWSLETTER, _SUBSCRIBED_AT, _CONFIRMED_AT,
@@ -321,7 +330,7 @@ _ORDER: Final = (
 )  # fmt: skip
 _LINE: Final = (_SKU, _LINE_NAME, _CATEGORY, _BRAND, _QUANTITY, _UNIT_PRICE, _LINE_ID)
 _STRICT_CUSTOMER: Final = frozenset(
-    {"full_name", "accepts_newsletter", "confirmed_at", "unsubscribed_at", "tags"}
+    {"full_name", "last_first_name", "accepts_newsletter", "confirmed_at", "unsubscribed_at", "tags"}
 )
 
 FIELDS: Final[Mapping[str, Sequence[Field]]] = {

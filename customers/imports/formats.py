@@ -10,6 +10,9 @@ from customers.rows.kinds import CUSTOMERS, EVENTS, Kind
 from .dialects import ATTRIBUTE
 from .fields import Content
 
+MAX_FILE_COLUMNS = 1_000
+"""Of a file. Few of them can be stored."""
+
 Row = Mapping[str, str]
 KindRow = tuple[Kind, Row]
 """The cells of one record. A row of a file may hold several records."""

@@ -6,7 +6,7 @@ Their columns are fields that staff or a known export map columns to.
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.values import decimals, sortable_values
-from customers.rows.cells import is_rounded_id
+from customers.rows.cells import CONSENT_WORDS, is_rounded_id
 from customers.rows.kinds import CUSTOMERS, ORDER_LINES, ORDERS
 
 from .customer_lookup import (
@@ -18,7 +18,7 @@ from .customer_lookup import (
 )
 from .dialects import ATTRIBUTE
 from .formats import Format, KindRow, PlainFormat, Row
-from .notations import split_full_name
+from .notations import split_full_name, split_last_first_name
 
 _SUBSCRIBED, _UNSUBSCRIBED = "subscribed", "unsubscribed"
 _OWNERS = ("customer_id", "email", "phone")
@@ -28,13 +28,13 @@ _NO_CUSTOMER = frozenset({"", "0"})  # shop systems write 0 for guests
 class Contacts(Format):
     """Customers who are known by an id, an e-mail address or a phone number.
 
-    One without an id is the existing customer with the address; otherwise the address becomes the id.
+    One without an id is the customer with the address, who may be in a row above; otherwise the address becomes the id.
     """
 
     name = "contacts"
     is_mapped = True
     label = "Contacts: customers by e-mail address"
-    _own = ("full_name", "accepts_newsletter", "confirmed_at", "unsubscribed_at", "tags")
+    _own = ("full_name", "last_first_name", "accepts_newsletter", "confirmed_at", "unsubscribed_at", "tags")
     columns = (*CUSTOMERS.csv_columns, *_own)
 
     def missing_columns(self, header: Sequence[str]) -> list[str]:
@@ -51,32 +51,44 @@ class Contacts(Format):
         )
 
     def translate(self, rows: Sequence[Row]) -> Iterable[Sequence[KindRow]]:
-        addresses = [normalized_email(row.get("email", "")) for row in rows]
-        phones = [
-            normalized_phone(row) if not address else "" for row, address in zip(rows, addresses, strict=True)
-        ]
+        emails = [normalized_email(row.get("email", "")) for row in rows]
+        is_by_phone = not all(emails)  # parsing phone numbers takes long
+        phones = [normalized_phone(row) if is_by_phone else "" for row in rows]
         by_id = existing_customers("customer_id", (row.get("customer_id", "") for row in rows))
-        by_address = existing_customers("email", addresses)
+        by_address = existing_customers("email", emails)
         by_address |= existing_customers("phone", phones)
         return [
-            ((CUSTOMERS, self._customer(row, address or phone, by_id, by_address)),)
-            for row, address, phone in zip(rows, addresses, phones, strict=True)
+            ((CUSTOMERS, self._customer(row, [one for one in addresses if one], by_id, by_address)),)
+            for row, *addresses in zip(rows, emails, phones, strict=True)
         ]
 
     def _customer(
         self,
         row: Row,
-        address: str,
-        by_id: Mapping[str, ExistingCustomer],
-        by_address: Mapping[str, ExistingCustomer],
+        addresses: Sequence[str],
+        by_id: dict[str, ExistingCustomer],
+        by_address: dict[str, ExistingCustomer],
     ) -> Row:
+        address = next(iter(addresses), "")
         there = matching_customer(row.get("customer_id", ""), address, by_id, by_address)
         fields = {name: value for name, value in row.items() if name not in self._own}
         fields["customer_id"] = there.customer_id if there else fields.get("customer_id") or address
         fields |= _names(row)
         if row.get("tags"):
             fields["tags"] = tag_list(row["tags"])
-        return fields | _consent(row, is_subscribed=bool(there and there.is_subscribed))
+        was_subscribed = bool(there and there.is_subscribed)
+        fields |= _consent(row, is_subscribed=was_subscribed)
+        # The rows below find this customer as they would in the next batch.
+        said = CONSENT_WORDS.get(fields.get("newsletter", "").lower())
+        known = ExistingCustomer(
+            fields["customer_id"], was_subscribed if said is None else said == _SUBSCRIBED
+        )
+        if known.customer_id:
+            by_id[known.customer_id] = known
+            for one in addresses:
+                if by_address.setdefault(one, known).customer_id == known.customer_id:
+                    by_address[one] = known
+        return fields
 
 
 class Sales(Format):
@@ -86,7 +98,7 @@ class Sales(Format):
     is_mapped = True
     label = "Orders, with their customers and lines"
     _customer = (
-        "customer_id", "email", "phone", "full_name", "first_name", "last_name", "country", "city",
+        "customer_id", "email", "phone", "full_name", "last_first_name", "first_name", "last_name", "country", "city",
         "accepts_newsletter",
     )  # fmt: skip
     _order = tuple(name for name in ORDERS.csv_columns if name != "customer_id")
@@ -186,9 +198,14 @@ class Sales(Format):
 
 def _names(row: Row) -> dict[str, str]:
     names = {name: row[name] for name in ("first_name", "last_name") if row.get(name)}
-    if names or not row.get("full_name"):
+    if names:
         return names
-    first, last = split_full_name(row["full_name"])
+    if row.get("full_name"):
+        first, last = split_full_name(row["full_name"])
+    elif row.get("last_first_name"):
+        first, last = split_last_first_name(row["last_first_name"])
+    else:
+        return {}
     return {"first_name": first, "last_name": last}
 
 

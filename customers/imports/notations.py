@@ -17,6 +17,8 @@ from customers.rows.cells import CONSENT_WORDS
 from .dialects import ASK
 
 CACHED: Final = 1 << 16
+MAX_LENGTH: Final = 100
+"""Of texts that may be amounts, dates, words or names of columns: longer ones are neither, and take long to compare."""
 
 
 class ExactCell(str):
@@ -27,6 +29,8 @@ class ExactCell(str):
 
 def plain_word(text: str) -> str:
     """Return a text in lower case, without accents and signs: the form in which words and names are compared."""
+    if len(text) > MAX_LENGTH:
+        return text
     folded = unicodedata.normalize("NFKD", clean_text(text).casefold())
     return "".join(character for character in folded if character.isalnum())
 
@@ -65,7 +69,7 @@ def normalize_amount(text: str, mark: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def _normalize_any_amount(text: str, mark: str) -> str:
-    match = _AMOUNT.fullmatch(clean_text(text))
+    match = _amount_match(text)
     if match is None or bool(match["open"]) != bool(match["close"]):
         return text
     digits = match["digits"]
@@ -75,6 +79,16 @@ def _normalize_any_amount(text: str, mark: str) -> str:
     whole, _, fraction = digits.partition(mark)
     number = _NOT_DIGITS.sub("", whole) + (f".{fraction}" if fraction else "")
     return f"-{number}" if match["open"] or "-" in signs else number
+
+
+def _amount_match(text: str) -> re.Match[str] | None:
+    return _AMOUNT.fullmatch(_compact(text)) if len(text) <= MAX_LENGTH else None
+
+
+def _compact(text: str) -> str:
+    """Return a text with single spaces, between which the patterns do not have to choose."""
+    cleaned = clean_text(text)
+    return " ".join(cleaned.split()) if len(cleaned) > 20 else cleaned
 
 
 def round_exact(text: str) -> str:
@@ -87,7 +101,7 @@ def round_exact(text: str) -> str:
 
 def decimal_mark_of(text: str) -> str | None:
     """Return the mark that a number shows to be decimal, ``ASK`` for 1.234, "" if it has none; None for other texts."""
-    match = _AMOUNT.fullmatch(clean_text(text))
+    match = _amount_match(text)
     if match is None:
         return None
     digits = match["digits"]
@@ -158,6 +172,8 @@ def normalize_moment(text: str, order: str) -> str:
 
     Without an offset it stays without one, so it is in the time zone of the shop.
     """
+    if len(text) > MAX_LENGTH:
+        return text
     day, _, clock = text.partition(" ")
     if _SIMPLE_CLOCK.fullmatch(clock):
         iso = _normalize_any_moment(day, order)
@@ -168,7 +184,7 @@ def normalize_moment(text: str, order: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def _normalize_any_moment(text: str, order: str) -> str:
-    cleaned = clean_text(text)
+    cleaned = _compact(text)
     if match := _YEAR_FIRST.fullmatch(cleaned):
         if cleaned in _NO_DATE:
             return ""
@@ -196,8 +212,8 @@ def _normalize_any_moment(text: str, order: str) -> str:
 
 def normalize_birth_date(text: str, order: str, year: int) -> str:
     """Return a date of birth as a date. A year of two digits is the latest one that is not after ``year``."""
-    match = _NUMERIC.fullmatch(clean_text(text))
     iso = normalize_moment(text, order)
+    match = _numeric_match(text)
     if match and len(match[4]) == 2 and iso[:4].isdigit():
         short = int(match[4])
         full = short + 100 * ((year - short) // 100)
@@ -207,7 +223,7 @@ def normalize_birth_date(text: str, order: str, year: int) -> str:
 
 def date_order_of(text: str) -> str | None:
     """Return the order that a date shows, ``ASK`` if it fits both, and None if it has no day and month in front."""
-    match = _NUMERIC.fullmatch(clean_text(text))
+    match = _numeric_match(text)
     if match is None:
         return None
     first, second = int(match[1]), int(match[3])
@@ -216,6 +232,10 @@ def date_order_of(text: str) -> str | None:
     if first > 12:
         return "dmy"
     return "mdy" if second > 12 else ASK
+
+
+def _numeric_match(text: str) -> re.Match[str] | None:
+    return _NUMERIC.fullmatch(_compact(text)) if len(text) <= MAX_LENGTH else None
 
 
 def _full_year(year: str) -> int:
@@ -352,3 +372,64 @@ def split_full_name(name: str) -> tuple[str, str]:
         return first.strip(), last.strip()
     first, _, last = name.strip().rpartition(" ")
     return first.strip(), last
+
+
+# Words that begin a last name of several words.
+_PARTICLES: Final = frozenset(
+    (
+        *(
+            "d",
+            "da",
+            "dal",
+            "dalla",
+            "de",
+            "dei",
+            "del",
+            "della",
+            "delle",
+            "degli",
+            "den",
+            "der",
+            "des",
+            "di",
+            "dos",
+        ),
+        *(
+            "du",
+            "la",
+            "las",
+            "le",
+            "lo",
+            "los",
+            "mc",
+            "san",
+            "sant",
+            "santa",
+            "st",
+            "van",
+            "vom",
+            "von",
+            "zu",
+            "zur",
+        ),
+    )
+)
+
+
+def split_last_first_name(name: str) -> tuple[str, str]:
+    """Return the first and the last name of ``Lovelace Ada``, ``Lovelace, Ada`` or ``DE LA TOUR Anne Marie``.
+
+    The last name is one word with the particles before it, or all words in capitals if the others are not.
+    """
+    if "," in name:
+        return split_full_name(name)
+    words = name.split()
+    capitals = next((place for place, word in enumerate(words) if not word.isupper()), 0)
+    length = capitals
+    if not length:
+        length = next((place for place, word in enumerate(words) if not _is_particle(word)), 0) + 1
+    return " ".join(words[length:]), " ".join(words[:length])
+
+
+def _is_particle(word: str) -> bool:
+    return word.casefold().rstrip(".'’") in _PARTICLES

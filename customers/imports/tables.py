@@ -10,19 +10,21 @@ from . import csv_reader, workbooks
 from .csv_reader import NumberedRow
 from .dialects import Dialect
 from .encodings import open_lines
-from .formats import InvalidFile
+from .formats import MAX_FILE_COLUMNS, InvalidFile
 
 EMPTY_FILE = "the file is empty; its first line names the columns"
 
 
-def read_table(stream: BinaryIO, dialect: Dialect | None) -> Iterator[NumberedRow]:
+def read_table(
+    stream: BinaryIO, dialect: Dialect | None, max_bytes: int | None = None
+) -> Iterator[NumberedRow]:
     """Return the header and the rows of a file, with the numbers of its lines. Raises InvalidFile.
 
-    Without a dialect the file is in our own format.
+    Without a dialect the file is in our own format. With ``max_bytes``, only so much of a CSV file is read.
     """
     if dialect is None:
-        return csv_reader.read_rows(stream)
-    rows = _rows(stream, dialect)
+        return csv_reader.read_rows(stream, max_bytes=max_bytes)
+    rows = _rows(stream, dialect, max_bytes)
     if dialect.header_row:
         first = next(rows, None)
         if first is None:
@@ -32,23 +34,34 @@ def read_table(stream: BinaryIO, dialect: Dialect | None) -> Iterator[NumberedRo
         line, cells = first
         if isinstance(cells, str):
             raise InvalidFile(f"the header cannot be read: {cells}")
+        _check_width(len(cells))
         names = distinct_names(cells)
     else:
         first = next(rows, None)
         if first is None:
             raise InvalidFile(EMPTY_FILE)
         line, width = 0, len(first[1]) if not isinstance(first[1], str) else 1
+        _check_width(width)
         names = [f"Column {place}" for place in range(1, width + 1)]
         rows = chain((first,), rows)
     return chain(((line, names),), rows)
 
 
-def _rows(stream: BinaryIO, dialect: Dialect) -> Iterator[NumberedRow]:
+def _check_width(columns: int) -> None:
+    if columns > MAX_FILE_COLUMNS:
+        raise InvalidFile(f"the file has {columns:,} columns; the limit is {MAX_FILE_COLUMNS:,}")
+
+
+def _rows(stream: BinaryIO, dialect: Dialect, max_bytes: int | None) -> Iterator[NumberedRow]:
     if workbooks.is_workbook(stream):
         return _sheet_rows(stream, dialect)
     lines, encoding = open_lines(stream, dialect.encoding)
     return csv_reader.read_rows(
-        lines, separator=dialect.separator, encoding=encoding, first_line=dialect.header_row
+        lines,
+        separator=dialect.separator,
+        encoding=encoding,
+        first_line=dialect.header_row,
+        max_bytes=max_bytes,
     )
 
 

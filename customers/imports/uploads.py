@@ -105,7 +105,7 @@ def read_table_of(upload: Import) -> UploadedTable:
     with file_path(upload).open("rb") as file:
         sheets = workbooks.sheet_names(file) if workbooks.is_workbook(file) else []
         file.seek(0)
-        numbered = read_table(file, Dialect.from_json(upload.dialect))
+        numbered = read_table(file, Dialect.from_json(upload.dialect), csv_files.PREVIEW_BYTES)
         columns = [str(name).strip() for name in next(numbered)[1]]
         return UploadedTable(columns, list(islice(numbered, PREVIEW_ROWS)), sheets)
 
@@ -118,12 +118,16 @@ def preview_upload(upload: Import, kind: Format) -> ImportPreview:
 
 
 def start_import(upload: Import, kind: Format, at: datetime) -> bool:
-    """Queue the import of a file from its beginning. Return False if it is queued or running already."""
+    """Queue the import of a file from its beginning. Return False if it is queued or running already.
+
+    It is read as ``upload`` says, even if somebody else has described the file otherwise after its preview.
+    """
     startable = Import.objects.filter(pk=upload.pk).exclude(stored="")
     is_started = bool(
         startable.filter(state__in=(State.UPLOADED, State.FAILED, State.CANCELLED)).update(
             state=State.WAITING,
             kind=kind.name,
+            dialect=upload.dialect,
             queued_at=at,
             attempts=0,
             is_stopping=False,

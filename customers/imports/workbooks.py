@@ -1,23 +1,31 @@
-"""Rows of spreadsheet files: .xlsx, .xls, .xlsb and .ods."""
+"""Rows of spreadsheet files: .xlsx, .xls, .xlsb and .ods. They are read in a process with limits, ``sheet_process``."""
 
-import zipfile
+import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
-
-from .formats import InvalidFile
+from .formats import MAX_FILE_COLUMNS, InvalidFile
 from .notations import ExactCell
 
-MAX_UNPACKED_BYTES: Final = 1 << 30
-"""Of all parts of a workbook: the library keeps a sheet in memory, and a small file can unpack to any size."""
+MAX_PROCESS_BYTES: Final = 1 << 30
+"""Of memory while a workbook is read: a sheet is kept whole, and a small file can unpack to any size."""
 
+MAX_PROCESS_SECONDS: Final = 30
+"""Of processor time, while rows are read and passed on."""
+
+MAX_SHEETS: Final = 1_000
+MAX_ROW_CHARACTERS: Final = 1 << 20
+
+_PROGRAM: Final = Path(__file__).with_name("sheet_process.py")
 _MAGIC: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+_SAVE_AS_CSV: Final = "save the sheet as “CSV UTF-8”"
 
-Row = tuple[int, list[str]]
+NumberedCells = tuple[int, list[str] | str]
+"""The number of a row, and its cells or the reason why they cannot be read."""
 
 
 def is_workbook(stream: BinaryIO) -> bool:
@@ -29,78 +37,66 @@ def is_workbook(stream: BinaryIO) -> bool:
 
 def sheet_names(stream: BinaryIO) -> list[str]:
     """Return the names of the sheets that hold tables. Raises InvalidFile."""
-    return list(_open(stream).sheet_names)
+    names: list[str] = next(_read(stream, None))["sheets"]
+    return names
 
 
-def read_sheet(stream: BinaryIO, sheet: str = "") -> Iterator[Row]:
+def read_sheet(stream: BinaryIO, sheet: str = "") -> Iterator[NumberedCells]:
     """Return the rows of a sheet that are not empty, with their numbers; by default of the first sheet with rows.
 
-    Raises InvalidFile.
+    The position in the file moves with the rows, as in a CSV file. Raises InvalidFile.
     """
-    workbook = _open(stream)
-    if sheet and sheet not in workbook.sheet_names:
-        raise InvalidFile(f"there is no sheet {sheet!r}; the sheets are {', '.join(workbook.sheet_names)}")
-    name = sheet or _first_sheet(workbook)
-    for number, values in enumerate(_sheet(workbook, name).iter_rows(), start=1):
-        texts = [_cell_text(value) for value in values]
-        if any(texts):
-            yield number, texts
-
-
-def _first_sheet(workbook: CalamineWorkbook) -> str:
-    """Return the first sheet with rows."""
-    for name in workbook.sheet_names:
-        if _sheet(workbook, name).height:
-            return str(name)
-    raise InvalidFile("the workbook is empty; its first row names the columns")
-
-
-def _sheet(workbook: CalamineWorkbook, name: str) -> CalamineSheet:
-    try:
-        return workbook.get_sheet_by_name(name)
-    except CalamineError as error:
-        raise InvalidFile(f"the sheet {name!r} cannot be read ({error})") from None
-
-
-def _open(stream: BinaryIO) -> CalamineWorkbook:
     start = stream.tell()
-    try:
-        if stream.read(4) == _MAGIC[0]:
-            with zipfile.ZipFile(stream) as parts:
-                if sum(part.file_size for part in parts.infolist()) > MAX_UNPACKED_BYTES:
-                    raise InvalidFile("the workbook is too large; save the sheet as “CSV UTF-8”")
-        stream.seek(start)
-        return CalamineWorkbook.from_filelike(stream)
-    except (CalamineError, zipfile.BadZipFile, OSError, ValueError) as error:
-        if isinstance(error, InvalidFile):
-            raise
-        reason = "it has a password, or is damaged"
-        raise InvalidFile(f"the workbook cannot be read: {reason}; save the sheet as “CSV UTF-8”") from None
+    size = stream.seek(0, 2) - start
+    stream.seek(start)
+    lines = _read(stream, sheet)
+    total = next(lines)["rows"]
+    for rows in lines:
+        stream.seek(start + size * rows[-1][0] // total)
+        for number, cells in rows:
+            if isinstance(cells, str):
+                yield number, cells
+            else:
+                yield number, [cell if type(cell) is str else ExactCell(cell[0]) for cell in cells]
 
 
-def _cell_text(value: Any) -> str:
-    """Return the text of a cell; that of a number or date is in our own notation."""
-    match value:
-        case str():
-            return value.strip()
-        case bool():
-            return ExactCell("true" if value else "false")
-        case float() | int():
-            return ExactCell(_number_text(value))
-        case datetime():
-            with suppress(OverflowError):  # the last instant of the year 9999 stays as it is
-                value += timedelta(microseconds=500_000)
-            rounded = value.replace(microsecond=0)
-            is_day = rounded.time() == time()
-            return ExactCell(rounded.date().isoformat() if is_day else rounded.isoformat())
-        case date():
-            return ExactCell(value.isoformat())
-    return ExactCell("" if value is None else str(value))
+def _read(stream: BinaryIO, sheet: str | None) -> Iterator[Any]:
+    """Run the program for a sheet, or without one for the names of all sheets. Return the lines of its output."""
+    request = {
+        "sheet": sheet,
+        "max_bytes": MAX_PROCESS_BYTES,
+        "max_seconds": MAX_PROCESS_SECONDS,
+        "max_sheets": MAX_SHEETS,
+        "max_columns": MAX_FILE_COLUMNS,
+        "max_row_characters": MAX_ROW_CHARACTERS,
+    }
+    # With -P, our own modules do not hide those of Python that have the same name.
+    command = [sys.executable, "-P", str(_PROGRAM), json.dumps(request)]
+    with subprocess.Popen(
+        command, stdin=stream, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            for line in process.stdout or ():
+                if not line.endswith(b"\n"):
+                    break  # it was ended while it wrote
+                said = json.loads(line)
+                if isinstance(said, dict) and "refused" in said:
+                    raise InvalidFile(said["refused"])
+                yield said
+            status = process.wait()
+        finally:
+            process.kill()
+    if status:
+        raise InvalidFile(_failure(status))
 
 
-def _number_text(value: float) -> str:
-    """Return a number with the 15 digits that spreadsheets show, never in scientific notation."""
-    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
-        return str(int(value))
-    text = f"{Decimal(f'{value:.15g}'):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+def _failure(status: int) -> str:
+    """Return why the program ended before its end."""
+    if status == -signal.SIGXCPU:
+        return f"the workbook cannot be read within {MAX_PROCESS_SECONDS} seconds; {_SAVE_AS_CSV}"
+    if status == 1:
+        return f"the workbook cannot be read: it has a password, or is damaged; {_SAVE_AS_CSV}"
+    return (
+        f"the workbook cannot be read within {MAX_PROCESS_BYTES >> 30} GB of memory: it is too large, or a cell"
+        f" stands far away from its table; {_SAVE_AS_CSV}"
+    )

@@ -14,7 +14,7 @@ import pytest
 import time_machine
 from django.core.management import CommandError
 
-from customers.imports import workbooks
+from customers.imports import csv_files, workbooks
 from customers.imports.tables import distinct_names
 from customers.models import Customer, Order, OrderLine
 from tests.support import shop
@@ -336,6 +336,53 @@ def test_a_contact_without_an_id_is_the_customer_with_the_address(run) -> None:
     assert list(people) == [("c1", "Ada"), ("b@example.org", "Bo")]
 
 
+@pytest.mark.parametrize(
+    ("header", "name", "first", "last"),
+    [
+        ("Cognome e nome", "Rossi Mario", "Mario", "Rossi"),
+        ("Cognome Nome", "De Luca Anna Maria", "Anna Maria", "De Luca"),
+        ("Nom prénom", "DE LA TOUR Jean-Luc", "Jean-Luc", "DE LA TOUR"),
+        ("NOM ET PRÉNOM", "DUPONT MARIE", "MARIE", "DUPONT"),
+        ("Nachname, Vorname", '"von der Leyen, Ursula"', "Ursula", "von der Leyen"),
+        ("Apellidos y nombre", "García Ana", "Ana", "García"),
+        ("Last name, first name", "Lovelace", "", "Lovelace"),
+        ("Nome e cognome", "Mario Rossi", "Mario", "Rossi"),
+        ("Prénom et nom", "Jean Dupont", "Jean", "Dupont"),
+        ("Vor- und Nachname", "Ada Lovelace", "Ada", "Lovelace"),
+    ],
+)
+def test_a_column_of_names_is_split_as_its_header_says(header, name, first, last, run) -> None:
+    run(f"E-mail;{header}\na@example.org;{name}\n")
+
+    assert Customer.objects.values_list("first_name", "last_name").get() == (first, last)
+
+
+CONTACTS = (
+    "7,a@example.org,,yes",
+    ",a@example.org,+39 333 1234567,",
+    ",,+39 333 1234567,",
+    ",b@example.org,+39 333 7654321,no",
+    ",,+39 333 7654321,",
+    "9,c@example.org,,",
+    ",c@example.org,,",
+)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 100])
+def test_a_person_who_stands_in_a_file_twice_is_one_customer(rows_at_once, run, monkeypatch) -> None:
+    monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", rows_at_once)
+
+    run("\n".join(["Customer id,E-mail,Phone,Newsletter", *CONTACTS]), "--detect", kind="contacts")
+
+    assert list(
+        Customer.objects.order_by("email").values_list("customer_id", "email", "phone", "newsletter")
+    ) == [
+        ("7", "a@example.org", "+393331234567", "subscribed"),
+        ("b@example.org", "b@example.org", "+393337654321", "unsubscribed"),
+        ("9", "c@example.org", "", "never"),
+    ]
+
+
 def test_one_file_gives_customers_orders_and_lines(run) -> None:
     text = (
         "Bestellnummer;Bestelldatum;E-Mail;Kundenname;Gesamtbetrag;Artikelnummer;Artikel;Menge;Einzelpreis\n"
@@ -421,7 +468,7 @@ def test_a_workbook_with_a_damaged_sheet_is_rejected(run) -> None:
         run(data.getvalue())
 
 
-def test_the_last_instant_of_a_workbook_is_not_rounded_up() -> None:
+def test_the_last_instant_of_a_workbook_is_not_rounded_up(tmp_path) -> None:
     data = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(workbook(Sheet=[(1,)]))) as whole, zipfile.ZipFile(data, "w") as changed:
         for name in whole.namelist():
@@ -429,8 +476,10 @@ def test_the_last_instant_of_a_workbook_is_not_rounded_up() -> None:
             cell = b'<c r="A1" t="d"><v>9999-12-31T23:59:59.9</v></c>'
             changed.writestr(name, re.sub(rb'<c r="A1".*</c>', cell, part) if "sheet1" in name else part)
 
-    data.seek(0)
-    assert list(workbooks.read_sheet(data)) == [(1, ["9999-12-31T23:59:59"])]
+    path = tmp_path / "last.xlsx"
+    path.write_bytes(data.getvalue())
+    with path.open("rb") as file:
+        assert list(workbooks.read_sheet(file)) == [(1, ["9999-12-31T23:59:59"])]
 
 
 @pytest.mark.parametrize("row", ["o1,c\0,2026-03-01,5", "o1,c1,2026-03-01,5,\0\0\0"])

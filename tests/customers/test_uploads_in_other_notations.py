@@ -15,7 +15,8 @@ from django.test import Client
 from django.urls import reverse
 
 from customers import tasks
-from customers.imports import upload_files
+from customers.imports import column_profiles, csv_files, upload_files, uploads
+from customers.ingestion import writer
 from customers.models import Customer, Import, Order
 from tests.support import shop
 from tests.support.html_forms import forms_of
@@ -348,3 +349,42 @@ def test_a_wrong_encoding_can_be_chosen_and_taken_back(upload, press) -> None:
     wrong = press(shown, "describe", encoding="utf-16")
     assert wrong.status_code == 200
     assert chosen(press(wrong, "describe", encoding="utf-8")) == chosen(shown)
+
+
+def test_what_was_previewed_is_imported_although_somebody_else_describes_the_file_meanwhile(upload) -> None:
+    mine = upload("E-mail;Nome;Soprannome\na@example.org;Ada;Countess\n").context["import"]
+    mine.refresh_from_db()
+    other = Import.objects.get(pk=mine.pk)
+    mapping = {"E-mail": "email", "Nome": "", "Soprannome": "last_name"}
+    uploads.describe_upload(other, "contacts", {"mapping": mapping})
+
+    assert uploads.start_import(mine, csv_files.FORMATS[mine.kind], datetime.now(UTC))
+    uploads.run_next_import()
+
+    assert Customer.objects.get().last_name == "Ada"
+
+
+def test_the_progress_of_a_workbook_moves_with_its_rows(upload, press, monkeypatch) -> None:
+    monkeypatch.setattr(csv_files, "ROWS_BATCH_SIZE", 500)
+    monkeypatch.setattr(column_profiles, "BATCH_ROWS", 500)
+    rows = [("E-mail", "Nome"), *((f"a{n}@example.org", f"Ada {n}") for n in range(2_000))]
+    one = press(upload(workbook(Clienti=rows), "clienti.xlsx"), "start").context["import"]
+    seen: list[int] = []
+    ingest = writer.ingest
+
+    def ingest_and_look(*args: Any, **options: Any) -> Any:
+        seen.append(Import.objects.values_list("bytes_read", flat=True).get(pk=one.pk))
+        return ingest(*args, **options)
+
+    monkeypatch.setattr(writer, "ingest", ingest_and_look)
+    uploads.run_next_import()
+
+    assert len(seen) == 4
+    assert seen == sorted(set(seen))
+    assert seen[0] == 0 < seen[1] < one.size * 0.6 < seen[2] <= one.size
+
+
+def test_a_header_row_that_is_not_there_is_named(upload, press) -> None:
+    shown = press(upload("E-mail;Nome\na@example.org;Ada\n"), "describe", header_row="400")
+
+    assert "This file cannot be imported: there is no row 400." in map(str, shown.context["messages"])

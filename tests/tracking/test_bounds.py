@@ -1,5 +1,7 @@
 """Limits on what strangers can store."""
 
+import time
+
 import pytest
 
 from customers.models import Customer, RefusedMessage
@@ -34,6 +36,23 @@ def test_a_request_with_a_browser_key_creates_at_most_a_hundred_visitors() -> No
 
     send(key, *(track("View", anonymous=f"b{n}") for n in range(100)))
     assert customers() == 201
+
+
+@pytest.mark.parametrize(
+    "field", ["userId", "anonymousId", "messageId", "email", "phone", "firstName", "other"]
+)
+@pytest.mark.parametrize(
+    "text", ["e" + "\u0301\u0316" * 3_500, "1" + " " * 15_000 + "x"], ids=["marks", "spaces"]
+)
+def test_a_text_that_takes_long_to_clean_costs_no_time(field, text) -> None:
+    _, key = source("server")
+    one = identify("c1", "a1")
+    fields = one if field.endswith("Id") else one.setdefault("traits", {})
+    started = time.process_time()
+
+    send(key, {**one, field: text} if fields is one else {**one, "traits": {**fields, field: text}})
+
+    assert time.process_time() - started < 1
 
 
 def test_requests_processed_together_are_limited_separately() -> None:
