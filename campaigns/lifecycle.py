@@ -7,9 +7,11 @@ did meanwhile.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from django.apps import apps
+from django.apps.registry import Apps
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -55,7 +57,12 @@ def create_from_tactic(segment: Segment, tactic: Tactic, by: User | None = None)
         tactic=tactic.slug,
         **{"name": f"{tactic.name}: {segment.name}"[:200], **tactic.campaign},
     )
-    steps = [Step(**{name: getattr(step, name) for name in STEP_FIELDS}) for step in tactic.steps]
+    steps = [
+        Step(
+            wait=step.wait, channel=step.channel, subject=step.subject, url=step.url, blocks=list(step.blocks)
+        )
+        for step in tactic.steps
+    ]
     return save_campaign(campaign, steps, by)
 
 
@@ -126,6 +133,27 @@ def _check_can_run(campaign: Campaign, steps: Sequence[Step]) -> None:
     for number, step in enumerate(steps, start=1):
         if problems := rendering.problem_texts(step):
             raise CampaignError(f"Step {number}: {problems[0]}")
+
+
+def redesign_after_migrate(using: str, apps: Apps = apps, **_: Any) -> None:
+    """Write the text and HTML of all messages of blocks anew, in the design of this version.
+
+    After a partial migration, ``apps`` has other fields than this version, and nothing is written.
+    """
+    step_model = apps.get_model("campaigns", "Step")
+    if {field.name for field in step_model._meta.get_fields()} < {
+        field.name for field in Step._meta.get_fields()
+    }:
+        return
+    for step in Step.objects.using(using).exclude(blocks=[]).order_by("pk").iterator():
+        before = step.text, step.html
+        try:
+            blocks.write_templates(step)
+        except InvalidBlocks as error:
+            log.warning("message_not_redesigned", step=step.pk, problem=str(error))
+            continue
+        if (step.text, step.html) != before:
+            step.save(using=using, update_fields=["blocks", "text", "html"])
 
 
 def _write_blocks(step: Step) -> None:

@@ -13,40 +13,31 @@ import css_inline
 import mrml
 from django.conf import settings
 
-MESSAGES_DIR: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
-_START, _END = "<!-- the message -->", "<!-- the end of the message -->"
-_BEFORE, _, _AFTER = mrml.to_html(
-    (MESSAGES_DIR / "frame.mjml").read_text(encoding="utf-8")
-).content.partition(_START)
-_FOOTER: Final = (MESSAGES_DIR / "footer.txt").read_text(encoding="utf-8")
+from . import colours
+
+LAYOUT_DIR: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
+_PREHEADER, _START, _END = "<!-- the preheader -->", "<!-- the message -->", "<!-- the end of the message -->"
+_FRAME: Final = mrml.to_html((LAYOUT_DIR / "frame.mjml").read_text(encoding="utf-8")).content
+_HEAD, _, _REST = _FRAME.partition(_PREHEADER)
+_TOP, _, _BOTTOM = _REST.partition(_START)
+_FOOTER: Final = (LAYOUT_DIR / "footer.txt").read_text(encoding="utf-8")
 
 _INLINER: Final = css_inline.CSSInliner(load_remote_stylesheets=False)
-_STYLES: Final = """
-h1 { margin: 0 0 16px; font-size: 24px; line-height: 32px; font-weight: 700 }
-h2 { margin: 24px 0 12px; font-size: 18px; line-height: 26px; font-weight: 700 }
-p { margin: 0 0 16px }
-ul, ol { margin: 0 0 16px; padding: 0 0 0 20px }
-li { margin: 0 0 4px }
-a { color: COLOUR }
-hr { margin: 24px 0; border: 0; border-top: 1px solid #d5d8dc }
-.button { margin: 24px 0 }
-.button a { display: inline-block; padding: 12px 24px; border-radius: 6px; background: COLOUR; color: ON_COLOUR;
-  font-weight: 700; text-decoration: none }
-.coupon { margin: 24px 0; padding: 12px 16px; border: 2px dashed #8a8f98; border-radius: 6px; font-size: 20px;
-  line-height: 28px; font-weight: 700; letter-spacing: 1px; text-align: center }
-.picture { margin: 0 0 24px }
-.picture img { display: block; width: 100%; height: auto; border-radius: 6px }
-.product { width: 100%; margin: 0 0 12px; padding: 0 0 12px; border-bottom: 1px solid #d5d8dc }
-.product td { padding: 0 0 12px; vertical-align: top }
-.product .product-picture { width: 112px }
-.product-picture img { display: block; width: 96px; height: auto; border-radius: 6px }
-.footer, .footer p { margin: 24px 0 0; font-size: 13px; line-height: 20px; color: #5a616b }
-"""
+_STYLES: Final = (LAYOUT_DIR / "styles.css").read_text(encoding="utf-8")
+_COLOUR: Final = re.compile(r"var\(--([a-z-]+)\)")
+_HIDDEN_DIV: Final = re.compile(r'<div class="preheader".*?</div>', re.DOTALL)
 
 
 def add_frame(html: str) -> str:
-    """Add the frame of an e-mail to a fragment of HTML. A complete document stays as it is."""
-    return html if is_document(html) else f"{_BEFORE}{_START}{html}{_END}{_AFTER}"
+    """Add the frame of an e-mail to a fragment of HTML. A complete document stays as it is.
+
+    A preheader at the start of the fragment comes first, before the name of the shop.
+    """
+    if is_document(html):
+        return html
+    found = _HIDDEN_DIV.match(html)
+    preheader = found[0] if found else ""
+    return f"{_HEAD}{preheader}{_TOP}{_START}{html[len(preheader) :]}{_END}{_BOTTOM}"
 
 
 def add_styles(html: str) -> str:
@@ -55,7 +46,8 @@ def add_styles(html: str) -> str:
     message, end, after = rest.partition(_END)
     if not end:
         return html
-    return before + _INLINER.inline_fragment(message, style_sheet(settings.SHOP_COLOUR)) + after
+    colour = settings.SHOP_COLOUR
+    return _fill_in(before, colour) + _INLINER.inline_fragment(message, style_sheet(colour)) + after
 
 
 def is_document(html: str) -> bool:
@@ -70,11 +62,10 @@ def add_footer(text: str) -> str:
 
 @lru_cache(maxsize=8)
 def style_sheet(colour: str) -> str:
-    """Return the styles with the shop's colour, and black or white on it, whichever can be read better."""
-    red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
-    linear = [
-        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)
-    ]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]  # WCAG 2
-    on_colour = "#ffffff" if luminance <= 0.179 else "#14161a"
-    return _STYLES.replace("ON_COLOUR", on_colour).replace("COLOUR", colour)
+    """Return the styles with the colours of a shop."""
+    return _fill_in(_STYLES, colour)
+
+
+def _fill_in(source: str, colour: str) -> str:
+    palette = colours.palette(colour)
+    return _COLOUR.sub(lambda name: palette.get(name[1], name[0]), source)

@@ -16,8 +16,11 @@ from campaigns.channels import html_conversion
 from campaigns.channels.template_masking import mask, unmask
 from campaigns.models import Step
 
+from . import product_html
+
 MAX_BLOCKS: Final = 50
 MAX_PRODUCTS: Final = 6
+MAX_COLUMNS: Final = 3
 TEXT_TAGS: Final = frozenset({"p", "br", "strong", "em", "a", "ul", "ol", "li"})
 
 _CLEANER: Final = nh3.Cleaner(
@@ -26,6 +29,7 @@ _CLEANER: Final = nh3.Cleaner(
     url_schemes={"http", "https", "mailto", "tel"},
     link_rel=None,
 )
+_HIDDEN: Final = "display:none;max-height:0;overflow:hidden;mso-hide:all"
 
 # A value is a name, not a text in quotes: that could spell any scheme.
 _LINK_START: Final = re.compile(r"https?://[^/\\]|mailto:\S|tel:\S|\{\{-?\s*[a-z]", re.IGNORECASE)
@@ -108,6 +112,21 @@ class Block(BaseModel):
         raise NotImplementedError
 
 
+class Preheader(Block):
+    """What mail programs show after the subject in the list of messages. It is not seen in the message."""
+
+    label = "Preview text"
+
+    type: Literal["preheader"] = "preheader"
+    content: RequiredLine
+
+    def html(self) -> str:
+        return f'<div class="preheader" style="{_HIDDEN}">{_to_html(self.content)}</div>'
+
+    def text(self) -> str:
+        return ""
+
+
 class Heading(Block):
     label = "Heading"
 
@@ -144,7 +163,11 @@ class Button(Block):
     url: LinkUrl = "{{ shop.url }}"
 
     def html(self) -> str:
-        return f'<p class="button"><a href="{_to_html(self.url)}">{_to_html(self.content)}</a></p>'
+        # Outlook ignores the padding of a link, and knows that of a cell.
+        return (
+            '<table role="presentation" class="button"><tr><td style="mso-padding-alt:14px 28px">'
+            f'<a href="{_to_html(self.url)}">{_to_html(self.content)}</a></td></tr></table>'
+        )
 
     def text(self) -> str:
         return f"{self.content}: {self.url}"
@@ -169,61 +192,71 @@ class Picture(Block):
 
 
 class Products(Block):
-    """Products for the customer, with a heading; ``otherwise`` is shown if there are none."""
+    """Products for the customer, with a heading; ``otherwise`` is shown if there are none.
+
+    One column is a list with small pictures. Each product has a button if ``button`` has its words.
+    """
 
     label = "Products"
 
     type: Literal["products"] = "products"
     source: ProductSource
     limit: Annotated[int, Field(ge=1, le=MAX_PRODUCTS)] = 3
+    columns: Annotated[int, Field(ge=1, le=MAX_COLUMNS)] = 1
     heading: Line = ""
+    button: Line = ""
     otherwise: Line = ""
 
     def html(self) -> str:
         heading = f"<h2>{_to_html(self.heading)}</h2>\n" if self.heading else ""
-        return self._in_condition(heading, _PRODUCT_HTML, f"<p>{_to_html(self.otherwise)}</p>")
+        button = _to_html(self.button)
+        if self.columns == 1:
+            shown = product_html.list_html(self.source, self.limit, button)
+        else:
+            shown = product_html.grid_html(self.source, self.limit, button, self.columns)
+        return self._in_condition(f"{heading}{shown}", f"<p>{_to_html(self.otherwise)}</p>")
 
     def text(self) -> str:
+        heading = f"{self.heading}\n\n" if self.heading else ""
         return self._in_condition(
-            f"{self.heading}\n\n" if self.heading else "", _PRODUCT_TEXT, self.otherwise
+            f"{heading}{{% for product in {self.source} limit: {self.limit} %}}\n{_PRODUCT_TEXT}\n{{% endfor %}}",
+            self.otherwise,
         )
 
-    def _in_condition(self, heading: str, product: str, otherwise: str) -> str:
-        loop = f"{{% for product in {self.source} limit: {self.limit} %}}\n{product}\n{{% endfor %}}"
+    def _in_condition(self, shown: str, otherwise: str) -> str:
         other = f"\n{{% else %}}\n{otherwise}" if self.otherwise else ""
-        return f"{{% if {self.source} %}}\n{heading}{loop}{other}\n{{% endif %}}"
+        return f"{{% if {self.source} %}}\n{shown}{other}\n{{% endif %}}"
 
 
 _PRODUCT_TEXT: Final = (
     "- {{ product.name | default: product.sku }}{% if product.price %}, {{ product.price | money }}{% endif %}:"
     " {{ product.url | default: shop.url }}"
 )
-_PRODUCT_HTML: Final = (
-    '<table role="presentation" class="product"><tr>{% if product.image %}<td class="product-picture">'
-    '<a href="{{ product.url | default: shop.url }}"><img src="{{ product.image }}" width="96" alt=""></a></td>'
-    '{% endif %}<td><a href="{{ product.url | default: shop.url }}">{{ product.name | default: product.sku }}</a>'
-    "{% if product.price %}<br>{{ product.price | money }}{% endif %}</td></tr></table>"
-)
 
 
 class Coupon(Block):
-    """The customer's own code of the campaign's pool, what it is worth and until when."""
+    """The customer's own code of the campaign's pool, what it is worth and until when.
+
+    ``content`` stands before the code, ``until`` before the last day.
+    """
 
     label = "Coupon"
 
     type: Literal["coupon"] = "coupon"
     content: RequiredLine = "Your code"
+    until: RequiredLine = "Valid until"
 
     def html(self) -> str:
         return (
-            '<p class="coupon">{{ coupon }}{% if coupon_worth %}<br>{{ coupon_worth }}{% endif %}'
-            "{% if coupon_last_day %}<br>Valid until {{ coupon_last_day | date }}{% endif %}</p>"
+            f'<p class="coupon">{_to_html(self.content)}<br><strong class="coupon-code">{{{{ coupon }}}}</strong>'
+            "{% if coupon_worth %}<br>{{ coupon_worth }}{% endif %}"
+            f"{{% if coupon_last_day %}}<br>{_to_html(self.until)} {{{{ coupon_last_day | date }}}}{{% endif %}}</p>"
         )
 
     def text(self) -> str:
         return (
-            f"{self.content}: {{{{ coupon }}}}{{% if coupon_worth %}} ({{{{ coupon_worth }}}}){{% endif %}}"
-            "{% if coupon_last_day %}, valid until {{ coupon_last_day | date }}{% endif %}"
+            f"{self.content}: {{{{ coupon }}}}{{% if coupon_worth %}} ({{{{ coupon_worth }}}}){{% endif %}}\n"
+            f"{{% if coupon_last_day %}}\n{self.until} {{{{ coupon_last_day | date }}}}\n{{% endif %}}"
         )
 
 
@@ -255,7 +288,8 @@ class Footer(Block):
 
 
 AnyBlock = Annotated[
-    Heading | Text | Button | Picture | Products | Coupon | Divider | Footer, Field(discriminator="type")
+    Preheader | Heading | Text | Button | Picture | Products | Coupon | Divider | Footer,
+    Field(discriminator="type"),
 ]
 _ADAPTER: Final[TypeAdapter[list[Any]]] = TypeAdapter(Annotated[list[AnyBlock], Field(max_length=MAX_BLOCKS)])
 
@@ -266,6 +300,8 @@ def parse_blocks(value: Any) -> list[Block]:
         blocks: list[Block] = _ADAPTER.validate_python(value)
     except ValidationError as error:
         raise InvalidBlocks(list(map(_sentence, error.errors()))) from None
+    if sum(isinstance(block, Preheader) for block in blocks) > 1:
+        raise InvalidBlocks(["A message has only one preview text."])
     return blocks
 
 
@@ -281,13 +317,14 @@ def write_templates(step: Step) -> None:
 
 
 def block_html(blocks: Sequence[Block]) -> str:
-    """Return the template of the HTML of these blocks, a fragment."""
-    return "\n".join(_in_condition(block, block.html()) for block in blocks)
+    """Return the template of the HTML of these blocks, a fragment. The preview text comes first."""
+    ordered = sorted(blocks, key=lambda block: not isinstance(block, Preheader))
+    return "\n".join(_in_condition(block, block.html()) for block in ordered)
 
 
 def block_text(blocks: Sequence[Block]) -> str:
     """Return the template of their plain text."""
-    return "\n\n".join(_in_condition(block, block.text()) for block in blocks)
+    return "\n\n".join(_in_condition(block, text) for block in blocks if (text := block.text()))
 
 
 def _in_condition(block: Block, template: str) -> str:

@@ -1,7 +1,6 @@
 """The playbook: ready-made campaigns for each ready-to-use segment.
 
-The texts are in ``templates/campaigns/messages/<tactic>/<number>.txt`` and ``.html``, complete enough to be sent
-unchanged.
+Their messages are in ``messages/<tactic>-<number>.toml``, complete enough to be sent unchanged.
 """
 
 from collections.abc import Iterator, Mapping
@@ -86,15 +85,14 @@ _TACTICS: Final = (
         "Welcomes people who have not ordered yet with a personal code, and reminds them once.",
         ("lead", "new-non-buyers", "browsers"), Email.key, (CODES,),
         on_entry(ends_with_order=True),
-        email_steps("first-order-discount", (hours(2), "A small welcome gift for you"),
-               (days(5), "Your welcome gift is still waiting")),
+        email_steps("first-order-discount", hours(2), days(5)),
     ),
     Tactic(
         "viewed-and-new", "Newsletter with what they viewed",
         "Every two weeks, shows products they viewed and did not buy, and others they may like.",
         ("lead", "browsers"), Email.key, (),
         repeated(days(14)),
-        email_steps("viewed-and-new", (IMMEDIATELY, "Picked for you at {{ shop.name }}")),
+        email_steps("viewed-and-new", IMMEDIATELY),
     ),
     Tactic(
         "remarketing", "Remarketing on Facebook and Google",
@@ -106,7 +104,7 @@ _TACTICS: Final = (
         "Every two weeks, sends your news and the shop's new products.",
         ("newsletter-subscribers", "occasional"), Email.key, ("your news, rewritten before each date",),
         repeated(days(14)),
-        email_steps("shop-news", (IMMEDIATELY, "News from {{ shop.name }}")),
+        email_steps("shop-news", IMMEDIATELY),
         questions=(NEWS,),
     ),
     Tactic(
@@ -114,36 +112,35 @@ _TACTICS: Final = (
         "Every month, sends useful advice and sells nothing.",
         ("newsletter-subscribers", "repeat"), Email.key, ("advice that fits what you sell; this text fits most shops",),
         repeated(days(30)),
-        email_steps("useful-content", (IMMEDIATELY, "Three small habits that pay off")),
+        email_steps("useful-content", IMMEDIATELY),
     ),
     Tactic(
         "recommended-for-you", "Recommended from their purchases",
         "Every three weeks, recommends products that go well with their purchases.",
         ("newsletter-subscribers",), Email.key, (),
         repeated(days(21)),
-        email_steps("recommended-for-you",
-               (IMMEDIATELY, "{{ first_name | default: 'Hello' }}, this goes well with what you have")),
+        email_steps("recommended-for-you", IMMEDIATELY),
     ),
     Tactic(
         "subscribers-offer", "Offer only for subscribers",
         "Sends each subscriber a personal code that is published nowhere else, at a date you choose.",
         ("newsletter-subscribers",), Email.key, (CODES,),
         on_date(),
-        email_steps("subscribers-offer", (IMMEDIATELY, "Only for those who read our newsletter")),
+        email_steps("subscribers-offer", IMMEDIATELY),
     ),
     Tactic(
         "goes-well-with", "Cross-selling of what goes with their order",
         "Three days after an order, recommends products that others bought together with it.",
         ("first-order", "occasional"), Email.key, (),
         on_entry(days(90)),
-        email_steps("goes-well-with", (days(3), "This goes well with your order")),
+        email_steps("goes-well-with", days(3)),
     ),
     Tactic(
         "review-request", "Request for a review, with a coupon",
         "Ten days after the first order, asks for a review and gives a code for the second order.",
         ("first-order",), Email.key, (CODES,),
         on_entry(),
-        email_steps("review-request", (days(10), "How do you like it?")),
+        email_steps("review-request", days(10)),
         questions=(Question("page", "The page where people write reviews", is_url=True),),
     ),
     Tactic(
@@ -151,14 +148,14 @@ _TACTICS: Final = (
         "Every three weeks, shows new products, and products of the brands and categories they bought.",
         ("first-order",), Email.key, (),
         repeated(days(21)),
-        email_steps("news-of-what-they-like", (IMMEDIATELY, "From the shelves you like")),
+        email_steps("news-of-what-they-like", IMMEDIATELY),
     ),
     Tactic(
         "who-we-are", "The company and its services",
         "One day after the first order, introduces the people behind the shop and their services.",
         ("first-order",), Email.key, (),
         on_entry(),
-        email_steps("who-we-are", (days(1), "Nice to meet you: this is {{ shop.name }}")),
+        email_steps("who-we-are", days(1)),
         questions=(ABOUT,),
     ),
     Tactic(
@@ -166,7 +163,7 @@ _TACTICS: Final = (
         "Invites customers who buy often to collect points.",
         ("repeat",), Email.key, ("a loyalty programme",),
         on_entry(EACH_YEAR),
-        email_steps("loyalty-programme", (days(1), "An invitation for those who come back")),
+        email_steps("loyalty-programme", days(1)),
         questions=(BENEFITS, Question("page", "The page where people join", is_url=True)),
     ),
     Tactic(
@@ -174,14 +171,14 @@ _TACTICS: Final = (
         "Sends a personal code with recommended products, at a date you choose.",
         ("repeat", "hero"), Email.key, (CODES,),
         on_date(),
-        email_steps("personal-offer", (IMMEDIATELY, "{{ first_name | default: 'Hello' }}, an offer only for you")),
+        email_steps("personal-offer", IMMEDIATELY),
     ),
     Tactic(
         "best-customers-club", "Exclusive loyalty programme",
         "Tells customers who become heroes what the shop offers its best customers.",
         ("hero",), Email.key, (),
         on_entry(EACH_YEAR),
-        email_steps("best-customers-club", (days(1), "Thank you: you are one of our best customers")),
+        email_steps("best-customers-club", days(1)),
         questions=(
             Question("benefits", "What your best customers get", "One per line. Promise only what the shop keeps."),
         ),
@@ -191,7 +188,7 @@ _TACTICS: Final = (
         "Gives a code for free shipping of an order of any size, as soon as they have earned it.",
         ("hero", "brand-lovers"), Email.key, ("a pool of codes for free shipping that the shop accepts",),
         on_entry(),
-        email_steps("free-shipping", (days(2), "Shipping is on us")),
+        email_steps("free-shipping", days(2)),
         questions=(Question("terms", "What the code offers", "Such as: any order within Germany is shipped free."),),
     ),
     Tactic(
@@ -199,7 +196,7 @@ _TACTICS: Final = (
         "Tells the best customers first about a promotion, a sale or products, at a date you choose.",
         ("hero", "brand-lovers"), Email.key, ("a date some days before the public announcement",),
         on_date(),
-        email_steps("early-access", (IMMEDIATELY, "You first, before everybody else")),
+        email_steps("early-access", IMMEDIATELY),
         questions=(Question("offer", "What they see first, and when it is announced to everybody"),),
     ),
     Tactic(
@@ -208,7 +205,7 @@ _TACTICS: Final = (
         ("hero", "brand-lovers"), Email.key, (CODES, "birth dates"),
         on_entry(EACH_YEAR),
         # They enter at midnight, one day before their birthday.
-        email_steps("birthday-gift", (days(1), "Happy birthday, {{ first_name | default: 'friend' }}!")),
+        email_steps("birthday-gift", days(1)),
         narrowed_by={"birthday": {"within_next": "1d"}},
     ),
     Tactic(
@@ -216,7 +213,7 @@ _TACTICS: Final = (
         "Announces a sale to customers who buy when there is an offer, at a date you choose.",
         ("occasional",), Email.key, ("the date of your sale",),
         on_date(),
-        email_steps("sale-announcement", (IMMEDIATELY, "The sale begins")),
+        email_steps("sale-announcement", IMMEDIATELY),
         questions=(Question("offer", "What the sale offers"),
               Question("until", "The last day of the sale", "Such as: Sunday, 4 May")),
     ),
@@ -225,50 +222,49 @@ _TACTICS: Final = (
         "Reminds of the cart after an hour, a day and three days, until they order or empty the cart.",
         ("waiting",), Email.key, (),
         on_entry(days(7), ends_with_order=True),
-        email_steps("cart-recovery", (hours(1), "You left something in your cart"),
-               (hours(23), "Your cart is still here"), (hours(48), "Last reminder: your cart")),
+        email_steps("cart-recovery", hours(1), hours(23), hours(48)),
     ),
     Tactic(
         "cart-on-site", "Reminder on the shop's pages",
         "Shows visitors who return to the shop what is in their cart.",
         ("waiting",), OnSite.key, ("the snippet for messages on the shop's pages",),
         on_entry(days(7), ends_with_order=True, **NO_QUIET_HOURS),
-        on_site_steps("cart-on-site", "Your cart is waiting"),
+        on_site_steps("cart-on-site"),
     ),
     Tactic(
         "cart-discount", "Special discount on the cart",
         "Two days after, sends a code that makes the decision easier. Only once, so that nobody waits for it.",
         ("waiting",), Email.key, (CODES,),
         on_entry(ends_with_order=True),
-        email_steps("cart-discount", (days(2), "A little something for your cart")),
+        email_steps("cart-discount", days(2)),
     ),
     Tactic(
         "goes-with-the-cart", "Products that go with the cart",
         "Five hours after, recommends products that others bought together with those in the cart.",
         ("waiting",), Email.key, (),
         on_entry(days(30), ends_with_order=True),
-        email_steps("goes-with-the-cart", (hours(5), "This goes well with what is in your cart")),
+        email_steps("goes-with-the-cart", hours(5)),
     ),
     Tactic(
         "what-is-new-since", "News of the categories and brands they bought",
         "Shows lost customers new products, and products similar to those they bought.",
         ("lost",), Email.key, (),
         on_entry(EACH_YEAR, ends_with_order=True),
-        email_steps("what-is-new-since", (days(1), "It has been a while")),
+        email_steps("what-is-new-since", days(1)),
     ),
     Tactic(
         "survey", "Survey",
         "Asks lost customers what could be better. They answer by replying.",
         ("lost",), Email.key, ("somebody who reads the answers",),
         on_entry(EACH_YEAR, ends_with_order=True),
-        email_steps("survey", (days(14), "One question, if we may")),
+        email_steps("survey", days(14)),
     ),
     Tactic(
         "one-time-promotion", "One-time promotion",
         "Gives lost customers a good reason to return: a code that expires.",
         ("lost",), Email.key, ("a pool of coupon codes that the shop accepts, with a last day",),
         on_entry(ends_with_order=True),
-        email_steps("one-time-promotion", (days(30), "Something special for your return")),
+        email_steps("one-time-promotion", days(30)),
         has_last_day=True,
     ),
     Tactic(
@@ -277,7 +273,7 @@ _TACTICS: Final = (
         ("anonymous",), OnSite.key,
         ("the snippet for messages on the shop's pages", "a page of the shop with the sign-up form"),
         on_entry(days(30), **NO_QUIET_HOURS),
-        on_site_steps("ask-for-address", "Our newsletter", url="{{ answers.page }}"),
+        on_site_steps("ask-for-address", url="{{ answers.page }}"),
         questions=(
             Question(
                 "page", "The page with the sign-up form",
@@ -291,9 +287,7 @@ _TACTICS: Final = (
         "Sends three e-mails in six days: welcome, who we are, products they viewed. Ends with the first order.",
         ("new-non-buyers",), Email.key, (),
         on_entry(ends_with_order=True),
-        email_steps("welcome-series",
-               (hours(1), "Welcome to {{ shop.name }}"), (days(2), "Who is behind {{ shop.name }}"),
-               (days(4), "Have you seen these?")),
+        email_steps("welcome-series", hours(1), days(2), days(4)),
         questions=(ABOUT,),
     ),
     Tactic(
@@ -301,21 +295,21 @@ _TACTICS: Final = (
         "Ten days after, sends questions that help to choose, and offers advice.",
         ("new-non-buyers",), Email.key, ("somebody who answers questions",),
         on_entry(ends_with_order=True),
-        email_steps("how-to-choose", (days(10), "How to find what suits you")),
+        email_steps("how-to-choose", days(10)),
     ),
     Tactic(
         "next-order", "Second and third order: what completes it",
         "Three days after the order, recommends products that go well with it.",
         _RECENT_BUYERS, Email.key, (),
         on_entry(days(30), ends_with_order=True),
-        email_steps("next-order", (days(3), "To make it complete")),
+        email_steps("next-order", days(3)),
     ),
     Tactic(
         "subscription", "Subscription",
         "Five days after the order, offers to send the same products regularly.",
         _RECENT_BUYERS, Email.key, ("products that are sold by subscription",),
         on_entry(days(180), ends_with_order=True),
-        email_steps("subscription", (days(5), "We can send it to you regularly")),
+        email_steps("subscription", days(5)),
         questions=(
             Question("terms", "How a subscription works", "How often you send it, how to cancel, when people pay."),
             Question("page", "The page where people set it up", is_url=True),
@@ -326,14 +320,14 @@ _TACTICS: Final = (
         "Reminds customers of their last order when the next one is overdue.",
         _LAPSED, Email.key, (),
         on_entry(days(90), ends_with_order=True),
-        email_steps("we-miss-you", (days(1), "It has been a while")),
+        email_steps("we-miss-you", days(1)),
     ),
     Tactic(
         "bundle-offer", "Bundle",
         "A week later, recommends products that are bought together.",
         _LAPSED, Email.key, ("sets, or a discount on several products at once",),
         on_entry(days(90), ends_with_order=True),
-        email_steps("bundle-offer", (days(7), "Better together")),
+        email_steps("bundle-offer", days(7)),
         questions=(Question("offer", "What customers get when they buy several products"),),
     ),
     Tactic(
@@ -341,7 +335,7 @@ _TACTICS: Final = (
         "Two weeks later, shows products that you choose.",
         _LAPSED, Email.key, ("products that are rare, or not sold to everybody",),
         on_entry(days(180), ends_with_order=True),
-        email_steps("exclusive-products", (days(14), "Something for you at {{ shop.name }}")),
+        email_steps("exclusive-products", days(14)),
         questions=(Question("products", "What is special about these products, and where to find them"),),
     ),
     Tactic(
@@ -349,14 +343,14 @@ _TACTICS: Final = (
         "Three weeks later, sends a personal code, and one reminder.",
         _LAPSED, Email.key, (CODES,),
         on_entry(ends_with_order=True),
-        email_steps("win-back", (days(21), "We would love to have you back"), (days(5), "Your gift is still here")),
+        email_steps("win-back", days(21), days(5)),
     ),
     Tactic(
         "priority-support", "Preferential support",
         "Tells customers who spend more than average how to reach you quickly.",
         ("brand-lovers",), Email.key, ("somebody who answers them first",),
         on_entry(EACH_YEAR),
-        email_steps("priority-support", (days(1), "A shorter way to us")),
+        email_steps("priority-support", days(1)),
         questions=(Question("way", "How they reach you, and how quickly you answer"),),
     ),
     Tactic(
@@ -364,14 +358,14 @@ _TACTICS: Final = (
         "Sends a code to keep for a later order, at a date you choose.",
         ("brand-lovers",), Email.key, (CODES,),
         on_date(),
-        email_steps("codes-for-later", (IMMEDIATELY, "A thank-you for one of your next orders")),
+        email_steps("codes-for-later", IMMEDIATELY),
     ),
     Tactic(
         "birthday-letter", "Birthday letter",
         "Sends good wishes on their birthday, and sells nothing.",
         ("brand-lovers",), Email.key, ("birth dates",),
         on_entry(EACH_YEAR),
-        email_steps("birthday-letter", (days(1), "Happy birthday, {{ first_name | default: 'friend' }}!")),
+        email_steps("birthday-letter", days(1)),
         narrowed_by={"birthday": {"within_next": "1d"}},
     ),
     Tactic(
@@ -379,7 +373,7 @@ _TACTICS: Final = (
         "Sends one message to all members, at a date you choose.",
         (), Email.key, (),
         on_date(),
-        email_steps("announcement", (IMMEDIATELY, "News from {{ shop.name }}")),
+        email_steps("announcement", IMMEDIATELY),
         questions=(NEWS,),
     ),
     Tactic(

@@ -1,5 +1,6 @@
 """What a tactic of the playbook consists of: messages with their texts, and a trigger."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time, timedelta
@@ -17,20 +18,21 @@ NIGHT_QUIET_HOURS: Final = {"quiet_from": time(21), "quiet_until": time(8)}
 NO_QUIET_HOURS: Final = {"quiet_from": None, "quiet_until": None}
 IMMEDIATELY: Final = timedelta()
 
-_MESSAGES: Final = Path(__file__).parents[1] / "templates" / "campaigns" / "messages"
+_MESSAGES: Final = Path(__file__).parent / "messages"
 
 
 @dataclass(frozen=True)
 class StepContent:
-    """One message of a tactic; ``wait`` counts from the start, or from the previous message."""
+    """One message of a tactic; ``wait`` counts from the start, or from the previous message.
+
+    It consists of ``blocks``. A file of ``messages/`` holds them, with the subject.
+    """
 
     wait: timedelta
     channel: str
-    subject: str = ""
-    text: str = ""
-    html: str = ""
+    subject: str
+    blocks: Sequence[Json]
     url: str = ""
-    blocks: Sequence[Json] = ()
 
 
 @dataclass(frozen=True)
@@ -77,22 +79,21 @@ def days(count: int) -> timedelta:
 # -- Messages
 
 
-def email_steps(tactic: str, *messages: tuple[timedelta, str]) -> tuple[StepContent, ...]:
-    """Return the e-mails of a tactic; each message is its wait after the previous one, and its subject."""
+def email_steps(tactic: str, *waits: timedelta) -> tuple[StepContent, ...]:
+    """Return the e-mails of a tactic; each waits for its time after the previous one."""
     return tuple(
-        StepContent(wait, Email.key, subject, *_texts(tactic, number))
-        for number, (wait, subject) in enumerate(messages, start=1)
+        StepContent(wait, Email.key, **_message(tactic, number)) for number, wait in enumerate(waits, start=1)
     )
 
 
-def on_site_steps(tactic: str, subject: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
+def on_site_steps(tactic: str, url: str = "{{ shop.url }}") -> tuple[StepContent, ...]:
     """Return the on-site message of a tactic; by default it links to the shop."""
-    return (StepContent(IMMEDIATELY, OnSite.key, subject, *_texts(tactic, 1), url=url),)
+    return (StepContent(IMMEDIATELY, OnSite.key, url=url, **_message(tactic, 1)),)
 
 
-def _texts(tactic: str, number: int) -> tuple[str, str]:
-    text, html = (_MESSAGES / tactic / f"{number}.{suffix}" for suffix in ("txt", "html"))
-    return text.read_text(encoding="utf-8"), html.read_text(encoding="utf-8")
+def _message(tactic: str, number: int) -> Json:
+    """Return the subject and the blocks of a message."""
+    return tomllib.loads((_MESSAGES / f"{tactic}-{number}.toml").read_text(encoding="utf-8"))
 
 
 # -- Triggers

@@ -127,12 +127,7 @@ def test_html_and_text_of_a_sent_message_say_the_same(
     seen = Words()
     seen.feed(html)
     said = set(re.findall(r"\w+", re.sub(r"https://\S+", "", text)))
-    assert said - set(seen.words) <= {
-        "Your",
-        "gift",
-        "A",
-        "lamp",
-    }  # the picture says so, the frame of the code does
+    assert said - set(seen.words) <= {"A", "lamp"}  # the picture says so
     assert set(seen.words) - said == set()
     in_text = re.findall(r"https://crm\.example/go/[^\s)]+", text)
     assert targets(seen.links) == targets([link.rstrip(".,") for link in in_text])
@@ -159,7 +154,8 @@ def test_an_email_has_the_logo_and_the_colour_of_the_shop(server: MailServer, mo
     [style] = re.findall(r'<a [^>]*style="([^"]*)"[^>]*>To the shop', html[0])
     assert "background: #ffd400" in style
     assert "color: #14161a" in style  # dark on a light colour
-    assert 'style="color: #ffd400;"' in html[1]
+    assert 'style="color: #8a750d;"' in html[1]  # a yellow that can be read on white
+    assert "var(" not in "".join(html)
 
 
 def test_values_cannot_add_markup_or_links(server: MailServer, move: Move) -> None:

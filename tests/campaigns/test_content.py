@@ -402,7 +402,7 @@ def test_a_value_of_another_kind_is_an_error_for_this_customer(text: str, anna: 
 
 
 def test_every_tag_filter_and_variable_is_documented() -> None:
-    page = (email_layout.MESSAGES_DIR.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
+    page = (email_layout.LAYOUT_DIR.parents[3] / "docs" / "content.md").read_text(encoding="utf-8")
     for name, meaning in (*FILTERS.items(), *TAGS.items()):
         assert f"| `{name}` | {meaning} |" in page
     for name, known in VARIABLES.items():
