@@ -19,7 +19,7 @@ from liquid.builtin.tags import (
     unless_tag,
 )
 from liquid.expression import Expression
-from liquid.stringify import to_liquid_string
+from markupsafe import escape
 
 from .template_filters import FILTERS, print_value
 from .variable_types import Missing, MissingValue
@@ -43,7 +43,7 @@ class ValueNode(output.OutputNode):
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         value = print_value(self.expression.evaluate(context))
-        return buffer.write(to_liquid_string(value, context.autoescape))
+        return buffer.write(escape(value) if context.env.as_html else value)
 
 
 class ValueTag(output.Output):
@@ -102,7 +102,8 @@ class MessageEnvironment(Environment):
 
     def __init__(self, *, as_html: bool) -> None:
         self.as_html = as_html
-        super().__init__(undefined=FalsyStrictUndefined, autoescape=as_html)
+        # Liquid's own escaping would trust the texts in quotes, and with them what no check has seen.
+        super().__init__(undefined=FalsyStrictUndefined, autoescape=False)
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         for tag in (

@@ -5,7 +5,9 @@ parts of a text. A filter raises MissingValue where its value is missing, too lo
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_UP, Decimal, DecimalException
@@ -25,6 +27,8 @@ from .date_formats import InvalidDateFormat, django_date_format
 from .variable_types import Missing, MissingValue
 
 MAX_TEXT_LENGTH: Final = 20_000
+MAX_FILTERED_TEXT: Final = 1_000_000
+"""The characters that all filters of texts may read while one part of a message is rendered."""
 MAX_NUMBER: Final = Decimal(10) ** 15
 DATE_FORMAT: Final = "%-d %B %Y"
 SENT_AT: Final = "the instant of sending"
@@ -34,6 +38,8 @@ SENT_AT: Final = "the instant of sending"
 _WORD_START: Final = re.compile(r"(&(?:[a-z]+|#\w+);)|(?<![^\W_])(?<!\w\w['’])[^\W\d_]")
 
 Function = Callable[..., Any]
+
+_work_left: ContextVar[int] = ContextVar("filters_work_left", default=MAX_FILTERED_TEXT)
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,9 @@ def _text_filter(help_text: str) -> Callable[[Function], Function]:
     def register(function: Function) -> Function:
         @wraps(function)
         def limited(value: Any, *arguments: Any) -> Any:
-            result = function(print_value(value), *arguments)
+            text = print_value(value)
+            _count_work(len(text))
+            result = function(text, *arguments)
             if len(result) > MAX_TEXT_LENGTH:
                 raise MissingValue(f"A text becomes longer than {MAX_TEXT_LENGTH:,} characters.")
             return result
@@ -96,6 +104,23 @@ def _text_filter(help_text: str) -> Callable[[Function], Function]:
         return _filter(help_text)(limited)
 
     return register
+
+
+@contextmanager
+def limited_work() -> Iterator[None]:
+    """Limit what the filters of texts read, all together, so that no template costs much time."""
+    before = _work_left.set(MAX_FILTERED_TEXT)
+    try:
+        yield
+    finally:
+        _work_left.reset(before)
+
+
+def _count_work(characters: int) -> None:
+    left = _work_left.get() - characters
+    if left < 0:
+        raise MissingValue("The template costs too much: use fewer filters on long texts.")
+    _work_left.set(left)
 
 
 # -- Fallbacks, amounts and dates

@@ -15,6 +15,7 @@ from liquid.exceptions import LiquidError, OutputStreamLimitError, ResourceLimit
 
 from .template_checker import TemplateChecker
 from .template_environment import ENVIRONMENTS, MAX_DEPTH, TAGS
+from .template_filters import limited_work
 from .variable_types import InvalidTemplate, MissingValue, VariableType
 
 MAX_LENGTH: Final = 250_000
@@ -40,7 +41,8 @@ class CompiledTemplate:
     def render(self, values: Mapping[str, Any]) -> str:
         """Render with these values. Raises MissingValue."""
         try:
-            return self.template.render(values)
+            with limited_work():
+                return self.template.render(values)
         except OutputStreamLimitError:
             raise MissingValue("The message becomes too long. Shorten it, or print fewer products.") from None
         except ResourceLimitError as error:
@@ -75,7 +77,8 @@ def compile_template(
     try:
         template = ENVIRONMENTS[as_html].from_string(source)
         checker = TemplateChecker(variables, RenderContext(template))
-        checker.check_nodes(template.nodes, {})
+        with limited_work():
+            checker.check_nodes(template.nodes, {})
     except ResourceLimitError:
         raise InvalidTemplate([f"The template is nested deeper than {MAX_DEPTH} levels."]) from None
     except LiquidError as error:

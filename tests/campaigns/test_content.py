@@ -373,6 +373,10 @@ COSTLY = {
     "spaces": ("{{" + " " * 490 + "city }}") * 100,
     "a huge number": "{{ 999999999999999 | times: 999999999999999 }}",
     "a long number": "{{ " + "9" * 480 + " }}" * 1,
+    "filters on long texts": "{% assign a = attributes.note | append: attributes.note | append: attributes.note %}"
+    + "{% for b in viewed %}{% for c in viewed %}"
+    + ("{% assign d = a" + " | title" * 40 + " %}") * 100
+    + "{% endfor %}{% endfor %}",
 }
 
 
@@ -504,10 +508,52 @@ def test_an_email_ends_with_its_sender_and_an_unsubscribe_link(anna: Customer) -
         "<a {{ first_name }}>a</a>",
         "<style>p { color: {{ first_name }} }</style>",
         "<svg><a href='x'/></svg>",
+        # Browsers, and not every parser, find these:
+        "<!--> <script>alert(1)</script> -->",
+        "<!-- --!> <script>alert(1)</script> -->",
+        "<![CDATA[ > <script>alert(1)</script> ]]>",
+        "<xmp><!-- </xmp><script>alert(1)</script> --></xmp>",
+        "<title><!-- </title><script>alert(1)</script> --></title>",
+        "<style></style x><script>alert(1)</script></style>",
+        "<style></style x><body onload='alert(1)'></style>",
+        "<noscript>a</noscript>",
+        "<a href='java\tscript:alert(1)'>a</a>",
+        "<area href='java&#10;script:alert(1)'>",
+        "<table background='javascript:alert(1)'></table>",
+        "<meta http-equiv='Refresh' content='0;url=https://x.example'>",
+        "<{{ first_name }}>a",
+        "<a{{ first_name }} href='x'>a</a>",
+        "{{ '<script>alert(1)</script>' }}",
+        '<p>{{ city | default: "<img src=x onerror=alert(1)>" }}</p>',
     ],
 )
 def test_unsafe_html_is_refused(html: str) -> None:
     assert [problem for problem in wrong(html=html) if problem.startswith("HTML: ")]
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<!--[if mso]><table><tr><td><![endif]--><p>a</p><!--[if mso]></td></tr></table><![endif]-->",
+        "<!--[if !mso]><!--><p>a</p><!--<![endif]-->",
+        "<![if !mso]><p>a</p><![endif]>",
+        '<p title="{{ first_name }}">5 &lt; 6 and {{ order_count }} < 7</p>',
+        '<img src="{{ shop.logo | default: shop.url }}" alt="on: data: javascript: a">',
+        "<!-- a comment -- with dashes --><style>p { color: red }</style>",
+    ],
+)
+def test_safe_html_is_accepted(html: str) -> None:
+    assert wrong(html=html) == []
+
+
+def test_a_text_in_quotes_is_escaped_as_values_are(anna: Customer) -> None:
+    html = """<p title="{{ city | default: 'a" onclick="b' }}">{{ first_name | append: " & <3" }}</p>"""
+    message = rendering.preview(
+        Step(channel=OnSite.key, subject="{{ city | default: 'a & b' }}", html=html), anna, NOW
+    ).message
+    assert message
+    assert message.html == '<p title="a&#34; onclick=&#34;b">Anna &amp; &lt;3</p>'
+    assert message.subject == "a & b"
 
 
 def test_a_link_from_a_value_leads_to_a_page_or_nowhere(anna: Customer) -> None:
