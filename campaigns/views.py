@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Final
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
+from core.shop import shop
 from customers.tracking import double_opt_in
 from customers.tracking.bots import is_bot
 
@@ -94,18 +94,18 @@ def confirm(request: HttpRequest, signed: str = "") -> HttpResponse:
         if request.method == "POST"
         else double_opt_in.confirmation_status(token, now)
     )
-    shop = settings.SHOP_NAME
+    name = shop().name
     match confirmation.state:
         case "open":
-            text = f"Subscribe {confirmation.email} to the newsletter of {shop}?"
+            text = f"Subscribe {confirmation.email} to the newsletter of {name}?"
             return _page(request, "Confirm your subscription", text, button="Yes, subscribe me")
         case "confirmed" | "used":
             return _page(
                 request,
                 "You are subscribed",
-                f"{confirmation.email} gets the newsletter of {shop} from now on.",
+                f"{confirmation.email} gets the newsletter of {name} from now on.",
             )
-    text = f"The link has expired, or you have unsubscribed since. Sign up again at {shop}."
+    text = f"The link has expired, or you have unsubscribed since. Sign up again at {name}."
     return _page(request, "This link is no longer valid", text, status=410)
 
 

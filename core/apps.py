@@ -1,6 +1,8 @@
 """The app that the other apps build on."""
 
+from celery.signals import task_prerun
 from django.apps import AppConfig
+from django.core.signals import request_started
 from django.db.backends.signals import connection_created
 
 from .db import lookups, planner_statistics
@@ -10,6 +12,11 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        """Register our lookups, and install the wrapper that analyzes temporary tables on each new connection."""
+        """Register our lookups, analyze temporary tables on each new connection, and read the shop for each task."""
+        # Imported here because models must be loaded first.
+        from .shop import enter_shop_time, forget_shop  # noqa: PLC0415
+
         lookups.register_lookups()
         connection_created.connect(planner_statistics.install_statistics_wrapper)
+        request_started.connect(forget_shop)
+        task_prerun.connect(enter_shop_time)

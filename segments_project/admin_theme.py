@@ -97,6 +97,7 @@ UNFOLD: Final = {
             {
                 "title": "Administration",
                 "items": [
+                    _entry("Shop settings", "storefront", "core.shopprofile"),
                     _entry("Staff", "badge", "auth.user"),
                     _entry("Groups", "group_work", "auth.group"),
                     _entry("API keys", "key", "core.apikey"),

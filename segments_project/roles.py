@@ -68,8 +68,8 @@ MARKETER: Final = Role(
 ADMINISTRATOR: Final = Role(
     name="Administrator",
     description=(
-        "also manage staff, groups, schedules, API keys, tracking sources and webhooks, export and erase "
-        "customers, see Activity, and unlock logins"
+        "also edit the settings of the shop, manage staff, groups, schedules, API keys, tracking sources and "
+        "webhooks, export and erase customers, see Activity, and unlock logins"
     ),
     permissions=(
         *MARKETER.permissions,
@@ -90,6 +90,9 @@ ADMINISTRATOR: Final = Role(
             "django_celery_beat.solarschedule",
             "django_celery_beat.clockedschedule",
         ),
+        # The settings of the shop
+        "core.view_shopprofile",
+        "core.change_shopprofile",
         # API keys and webhooks
         "core.view_apikey",
         "core.add_apikey",

@@ -296,6 +296,7 @@ MIDDLEWARE = [
     "core.http.content_security_policy.ContentSecurityPolicyMiddleware",
     "core.http.encoded_paths.EncodedPathMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "core.http.shop_time.ShopTimeMiddleware",
     "corsheaders.middleware.CorsMiddleware",  # before everything that may respond
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

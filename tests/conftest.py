@@ -15,9 +15,11 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from core.db import distribution
+from core.shop import forget_shop
 from customers.models import Customer
 from segments.wakeups import REFRESH
 from segments_project.celery import app
@@ -63,6 +65,14 @@ def django_db_setup(
     if is_cluster(request.config):
         with django_db_blocker.unblock():
             distribution.distribute(LAYOUT)
+
+
+@pytest.fixture(autouse=True)
+def shop_is_read_anew() -> Iterator[None]:
+    """What a request of a test has read and entered does not hold for the next test."""
+    yield
+    forget_shop()
+    timezone.deactivate()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -225,6 +225,7 @@ def test_the_health_check_reports_redis_as_unavailable_and_passes(client: Client
     assert response.json() == {"database": "ok", "redis": "no answer"}
 
 
+@pytest.mark.django_db
 def test_the_root_redirects_to_the_admin(client: Client) -> None:
     assert client.get("/").headers["Location"] == "/admin/"
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
@@ -24,6 +23,7 @@ from core.admin import audit_log
 from core.admin.capped_lists import CappedChangeList, CappedListAdmin
 from core.admin.permissions import READ_METHODS, require_permissions, staff_user
 from core.db import time_limits
+from core.shop import shop
 from core.templatetags.display import amount, moment, number
 
 from . import (
@@ -148,7 +148,7 @@ class CampaignAdmin(CappedListAdmin):
 
     @display(description="Revenue")
     def revenue(self, campaign: Any) -> str:
-        return amount(campaign.revenue, settings.SHOP_CURRENCY)
+        return amount(campaign.revenue, shop().currency)
 
     @display(description="Started")
     def started(self, campaign: Campaign) -> str:

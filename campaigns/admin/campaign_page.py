@@ -17,6 +17,7 @@ from campaigns.models import Campaign, Step
 from campaigns.results import DayResults
 from core.admin.charts import Chart, Series, Style, short_date
 from core.db import time_limits
+from core.shop import shop
 from segments.admin.access import VIEW_CUSTOMER
 from segments.insights import QUERY_SECONDS
 
@@ -34,7 +35,7 @@ RESULT_STYLES: Final = {
 def overview_page(model_admin: Any, request: HttpRequest, campaign: Campaign) -> TemplateResponse:
     now = datetime.now(UTC)
     context = page_context.campaign_page_context(model_admin, request, campaign, "overview")
-    context |= {"currency": settings.SHOP_CURRENCY, "credit_days": settings.CAMPAIGN_CREDIT_DAYS}
+    context |= {"currency": shop().currency, "credit_days": settings.CAMPAIGN_CREDIT_DAYS}
     if context["is_draft"]:
         context["to_do"] = problems_of_draft(campaign, context["steps"])
         return TemplateResponse(request, "campaigns/admin/draft.html", context)

@@ -16,6 +16,7 @@ from campaigns.messages import rendering
 from campaigns.models import Campaign, Step
 from core.admin import audit_log
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
+from core.shop import shop
 from customers.admin import contact_data
 from customers.models import Customer
 from segments.admin.access import VIEW_CUSTOMER
@@ -81,7 +82,7 @@ def send_test(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, f"Nothing was sent: {' '.join(preview.problems)}")
     else:
         subject = f"Test: {' '.join(preview.message.subject.split()) or campaign.name}"
-        mail = EmailMultiAlternatives(subject, preview.message.text, to=[to])
+        mail = EmailMultiAlternatives(subject, preview.message.text, shop().sender, [to])
         if preview.message.html:
             mail.attach_alternative(preview.message.html, "text/html")
         try:

@@ -8,7 +8,6 @@ from email.headerregistry import Address
 from typing import Any, Final
 from uuid import UUID
 
-from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends import smtp
 from django.core.mail.backends.base import BaseEmailBackend
@@ -18,6 +17,7 @@ from django.utils.encoding import punycode
 from campaigns.links import signed_links
 from campaigns.models import Delivery
 from core.mail import has_mail_server
+from core.shop import shop
 from core.values import email_addresses
 from customers.privacy.mentions import Mentions
 
@@ -127,6 +127,7 @@ class Email(Channel):
             mail = EmailMultiAlternatives(
                 subject=" ".join(message.subject.split()),
                 body=message.text,
+                from_email=shop().sender,
                 to=[to],
                 # The same for each attempt, so that mail programs recognize a repetition.
                 headers={"Message-ID": f"<{token}@{_sender_domain()}>", **headers},
@@ -163,7 +164,7 @@ class Email(Channel):
 
 def _sender_domain() -> str:
     """Return the domain of the sender address."""
-    _, _, domain = settings.DEFAULT_FROM_EMAIL.rstrip("> ").rpartition("@")
+    _, _, domain = shop().sender.rstrip("> ").rpartition("@")
     return punycode(domain) if domain else str(DNS_NAME)
 
 

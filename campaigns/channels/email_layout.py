@@ -11,7 +11,8 @@ from typing import Final
 
 import css_inline
 import mrml
-from django.conf import settings
+
+from core.shop import shop
 
 from . import colours
 
@@ -46,7 +47,7 @@ def add_styles(html: str) -> str:
     message, end, after = rest.partition(_END)
     if not end:
         return html
-    colour = settings.SHOP_COLOUR
+    colour = shop().colour
     return _fill_in(before, colour) + _INLINER.inline_fragment(message, style_sheet(colour)) + after
 
 

@@ -8,7 +8,6 @@ a browser, so unconfirmed visitors get a limited number of codes per pool and ho
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -16,6 +15,7 @@ from django.db.models import Count, Q, QuerySet
 
 from campaigns.models import Campaign, Coupon, CouponPool, Delivery
 from core.db import execution
+from core.shop import shop
 from core.values import sortable_values
 from customers.identity import confirmation
 from customers.models import Customer
@@ -152,7 +152,7 @@ def save_pool(pool: CouponPool) -> CouponPool:
     pool.ends_at = None
     if pool.last_day:
         next_day = datetime.combine(pool.last_day + timedelta(days=1), time())
-        pool.ends_at = next_day.replace(tzinfo=ZoneInfo(settings.TIME_ZONE)).astimezone(UTC)
+        pool.ends_at = next_day.replace(tzinfo=shop().zone).astimezone(UTC)
     pool.full_clean()
     pool.save()
     return pool

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
-from django.conf import settings
 from django.template.loader import render_to_string
 
 from campaigns.channels.base import (
@@ -18,6 +17,7 @@ from campaigns.channels.base import (
 from campaigns.channels.email import Email
 from campaigns.links import signed_links
 from core.mail import has_mail_server
+from core.shop import shop
 from customers.models import ConfirmationRequest
 from customers.tracking import double_opt_in as requests
 
@@ -85,11 +85,11 @@ def _send(channel: Email, request: ConfirmationRequest, at: datetime) -> bool:
 def _message(request: ConfirmationRequest) -> OutgoingMessage:
     """Return the message. It contains nothing from the browser, so it cannot be abused to send texts."""
     context = {
-        "shop": {"name": settings.SHOP_NAME, "url": settings.SHOP_URL, "address": settings.SHOP_ADDRESS},
+        "shop": {"name": shop().name, "url": shop().url, "address": shop().address},
         "url": signed_links.confirmation_url(request.token),
     }
     return OutgoingMessage(
-        subject=f"Please confirm the newsletter of {settings.SHOP_NAME}",
+        subject=f"Please confirm the newsletter of {shop().name}",
         text=render_to_string("campaigns/confirmation.txt", context),
         html=render_to_string("campaigns/confirmation.html", context),
     )

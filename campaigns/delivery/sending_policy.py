@@ -16,6 +16,7 @@ from campaigns.channels.base import Channel
 from campaigns.channels.email import Email
 from campaigns.channels.registry import find_channel
 from campaigns.models import Campaign, Delivery, Step
+from core.shop import shop
 
 from . import policy_queries, quiet_hours
 from .policy_queries import Duplicates, Endings, PolicyCustomers, Row, Stay
@@ -171,7 +172,7 @@ def _decide_by_channel(
     if channel.keeps_quiet_hours and campaign.quiet_from is not None:
         zone_names = tuple(row[name] for name in quiet_hours.TIME_ZONE_ATTRIBUTES)
         end = _quiet_until(
-            campaign.quiet_from, campaign.quiet_until, zone_names, row["country"], settings.TIME_ZONE, at
+            campaign.quiet_from, campaign.quiet_until, zone_names, row["country"], shop().zone, at
         )
         if end:
             return Decision(not_before=end)
@@ -186,8 +187,8 @@ def _quiet_until(
     quiet_until: time | None,
     zone_names: tuple[str | None, ...],
     country: str,
-    shop_zone: str,
+    shop_zone: ZoneInfo,
     at: datetime,
 ) -> datetime | None:
-    zone = quiet_hours.customer_time_zone(zone_names, country, at, ZoneInfo(shop_zone))
+    zone = quiet_hours.customer_time_zone(zone_names, country, at, shop_zone)
     return quiet_hours.quiet_until_utc(quiet_from, quiet_until, at, zone)

@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import idna
 from django.conf import settings
 
+from core.shop import shop
+
 MAX_LINK_LENGTH: Final = 1_000
 
 # A host counts as written by the author only if nothing of it comes from a value.
@@ -46,12 +48,12 @@ def is_own_url(url: str) -> bool:
 def shop_url(link: object) -> str:
     """Return the absolute URL of a link to the shop or one of ``PRODUCT_HOSTS``; empty for any other link.
 
-    A path is resolved against ``SHOP_URL``.
+    A path is resolved against the address of the shop.
     """
     if not isinstance(link, str) or not link.strip() or len(link) > MAX_LINK_LENGTH or not link.isprintable():
         return ""
     try:
-        url = urljoin(settings.SHOP_URL, link.strip().replace("\\", "/"))
+        url = urljoin(shop().url, link.strip().replace("\\", "/"))
     except ValueError:
         return ""
     host = host_of(url)
@@ -84,7 +86,7 @@ def authored_hosts(templates: tuple[str, ...]) -> frozenset[str]:
 
 
 def _shop_hosts() -> list[str]:
-    hosts = (host_of(settings.SHOP_URL), *(_to_ascii(host) for host in settings.PRODUCT_HOSTS))
+    hosts = (host_of(shop().url), *(_to_ascii(host) for host in settings.PRODUCT_HOSTS))
     return [host for host in hosts if host]
 
 

@@ -20,6 +20,7 @@ from campaigns.coupons.coupon_pool import NoCodeAvailable
 from campaigns.links import link_rewriting, signed_links
 from campaigns.links.link_rewriting import LinkRewriter
 from campaigns.models import Campaign, Delivery, Step
+from core.shop import shop
 from customers.models import Customer
 
 from . import template_language, variables
@@ -167,7 +168,7 @@ class _CompiledStep:
         rendered = {name: part.render(values) for name, part in self.parts.items()}
         url = rendered.get("url", "").strip()
         if url and not url.lower().startswith(("https://", "http://")):
-            raise MissingValue(f"{url!r} is not a web address, such as {settings.SHOP_URL}")
+            raise MissingValue(f"{url!r} is not a web address, such as {shop().url}")
         target = rewrite_link(url) if url else ""
         if url and not target:
             raise MissingValue(

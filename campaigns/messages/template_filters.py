@@ -15,12 +15,12 @@ from functools import wraps
 from typing import Any, Final
 from urllib.parse import quote
 
-from django.conf import settings
 from django.utils import dateformat, dateparse, timezone
 from liquid import RenderContext, Undefined
 from liquid.filter import with_context
 from markupsafe import Markup, escape
 
+from core.shop import shop
 from core.templatetags.display import amount
 
 from .date_formats import InvalidDateFormat, django_date_format
@@ -138,7 +138,7 @@ def default(value: Any, fallback: Any = "", *, allow_false: Any = False) -> Any:
 def money(value: Any, currency: Any = "") -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return print_value(value)
-    return amount(_number(value), print_value(currency) or settings.SHOP_CURRENCY)
+    return amount(_number(value), print_value(currency) or shop().currency)
 
 
 @_filter(

@@ -7,12 +7,12 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 
 from campaigns.models import Campaign
 from campaigns.recommendations.products import Product
 from campaigns.recommendations.recommender import CustomerProducts
+from core.shop import shop
 from core.values.decimals import from_units
 from customers.models import Customer
 
@@ -59,10 +59,10 @@ VARIABLES: Final[Mapping[str, VariableType]] = {
     **_PROFILE,
     "attributes": OpenVariable("the customer's attributes by name: `attributes.tier`"),
     "shop": ObjectVariable(
-        "the shop, from the settings",
+        "the shop, from its settings",
         {
-            "name": "`SHOP_NAME`", "url": "`SHOP_URL`", "address": "`SHOP_ADDRESS`", "currency": "`SHOP_CURRENCY`",
-            "logo": "`SHOP_LOGO`",
+            "name": "its name", "url": "its front page", "address": "its postal address",
+            "currency": "the currency of amounts", "logo": "the URL of its logo",
         },
     ),
     "viewed": ListVariable("products viewed in the last 90 days and not bought, the latest first", _PRODUCT),
@@ -150,7 +150,7 @@ class _Resolver:
 
     def shop(self) -> Mapping[str, Any]:
         return {
-            name: _or_missing(f"shop.{name}", getattr(settings, f"SHOP_{name.upper()}"))
+            name: _or_missing(f"shop.{name}", getattr(shop(), name))
             for name in ("name", "url", "address", "currency", "logo")
         }
 

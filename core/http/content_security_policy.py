@@ -4,12 +4,15 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import idna
 from csp.constants import HEADER, NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from csp.middleware import CheckableLazyObject, CSPMiddleware, PolicyParts
 from csp.utils import build_policy
 from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+
+from core.shop import last_known_shop
 
 Directives = dict[str, list[Any]]
 
@@ -88,10 +91,21 @@ def _policy_of(kind: str, shop_images: tuple[str, ...]) -> Directives:
 
 
 def _shop_images() -> tuple[str, ...]:
-    return (_origin(settings.SHOP_URL), *settings.PRODUCT_HOSTS)
+    shop = last_known_shop()
+    own = dict.fromkeys(filter(None, map(_origin, (shop.url, shop.logo))))
+    return (*own, *settings.PRODUCT_HOSTS)
 
 
 @lru_cache(maxsize=100)
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    """Return the origin of a URL as a browser writes it, or an empty text if there is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host = host if host.isascii() else idna.encode(host, uts46=True).decode()
+    except ValueError:  # also of idna
+        return ""
+    if not host:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}:{port}" if port else f"{parts.scheme}://{host}"

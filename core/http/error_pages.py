@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
+
+from core.shop import last_known_shop
 
 FORM_EXPIRED: Final = (
     "This form has expired",
@@ -32,6 +33,7 @@ TEXTS: Final = {
 def error_page(request: HttpRequest, status: int, texts: tuple[str, str] | None = None) -> HttpResponse:
     """Return the page for a status. ``texts`` replace its title and text."""
     title, text = texts or TEXTS[status]
+    shop = last_known_shop()
     is_of_staff = request.path_info.startswith("/admin")
     page = render_to_string(
         "core/error.html",
@@ -39,8 +41,8 @@ def error_page(request: HttpRequest, status: int, texts: tuple[str, str] | None 
             "status": status,
             "title": title,
             "text": text,
-            "back": reverse("admin:index") if is_of_staff else settings.SHOP_URL,
-            "back_to": "To the overview" if is_of_staff else f"To {settings.SHOP_NAME}",
+            "back": reverse("admin:index") if is_of_staff else shop.url,
+            "back_to": "To the overview" if is_of_staff else f"To {shop.name}",
             "again": request.get_full_path() if status >= 500 and request.method == "GET" else "",
         },
     )

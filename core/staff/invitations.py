@@ -20,6 +20,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from core.mail import has_mail_server
+from core.shop import shop
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +53,7 @@ def send_password_link(user: User, link: str, inviter: User) -> bool:
     context = {"person": user, "inviter": inviter, "link": link, "link_lifetime": LINK_LIFETIME}
     text = render_to_string("core/passwords/invitation.txt", context)
     try:
-        send_mail(f"Your access to the segments of {settings.SHOP_NAME}", text, None, [user.email])
+        send_mail(f"Your access to the segments of {shop().name}", text, shop().sender, [user.email])
     except (OSError, SMTPException) as error:  # the server does not respond, or refuses the message
         log.warning("invitation_not_sent", error=repr(error))
         return False

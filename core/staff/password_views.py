@@ -17,6 +17,7 @@ from unfold.widgets import INPUT_CLASSES
 from core import rate_limits
 from core.http.client_ip import client_ip
 from core.mail import has_mail_server
+from core.shop import shop
 
 from .invitations import LINK_LIFETIME
 
@@ -81,6 +82,7 @@ class ForgottenPasswordView(_AdminContextMixin, views.PasswordResetView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Send the link with ``PUBLIC_URL``: anybody can forge the host of the request."""
+        self.from_email = shop().sender
         self.extra_email_context = {"root": settings.PUBLIC_URL, "link_lifetime": LINK_LIFETIME}
         return super().form_valid(form)
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error
 from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils.module_loading import import_string
+from django_celery_beat.models import CrontabSchedule, PeriodicTasks
 
 MINUTE = timedelta(minutes=1)
 
@@ -98,6 +99,12 @@ def install_schedules(
         )
 
 
+def change_time_zone(former: str, current: str) -> None:
+    """Move the crontabs in the shop's former time zone to its current one. Beat notices it."""
+    CrontabSchedule.objects.filter(timezone=former).update(timezone=current)
+    PeriodicTasks.update_changed()
+
+
 def _timing(when: crontab | timedelta, using: str, registry: Apps) -> dict[str, Any]:
     """Return beat's interval or crontab, which tasks share, under the name of its field."""
     if isinstance(when, timedelta):
@@ -106,5 +113,15 @@ def _timing(when: crontab | timedelta, using: str, registry: Apps) -> dict[str, 
         return {"interval": intervals.filter(**interval).first() or intervals.create(**interval)}
     crontabs = registry.get_model("django_celery_beat", "CrontabSchedule").objects.using(using)
     fields = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
-    clock = {name: str(getattr(when, f"_orig_{name}")) for name in fields} | {"timezone": settings.TIME_ZONE}
+    clock = {name: str(getattr(when, f"_orig_{name}")) for name in fields}
+    clock["timezone"] = _time_zone(using, registry)
     return {"crontab": crontabs.filter(**clock).first() or crontabs.create(**clock)}
+
+
+def _time_zone(using: str, registry: Apps) -> str:
+    try:
+        profiles: Any = registry.get_model("core", "ShopProfile")
+    except LookupError:  # migrated partially, to before there was this table
+        return str(settings.TIME_ZONE)
+    stored = profiles.objects.using(using).values_list("time_zone", flat=True).first()
+    return str(stored or settings.TIME_ZONE)

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-
+from core.shop import shop
 from core.templatetags.display import amount, moment, number
 from core.values.decimals import from_units
 from customers.facts.definitions import declared_facts
@@ -36,11 +35,11 @@ def facts_by_customer(customers: Sequence[int], relation: str) -> dict[int, Fact
 
 def highlights(facts: FactColumns) -> Iterator[tuple[str, str]]:
     """Return the most important facts as pairs of a value and its label."""
-    yield amount(from_units(facts.total_spent), settings.SHOP_CURRENCY), "spent"
+    yield amount(from_units(facts.total_spent), shop().currency), "spent"
     yield number(facts.order_count), "counting order" if facts.order_count == 1 else "counting orders"
     yield number(facts.session_count), "session" if facts.session_count == 1 else "sessions"
     if has_open_cart(facts):
-        yield amount(from_units(facts.cart_value), settings.SHOP_CURRENCY), "in the cart"
+        yield amount(from_units(facts.cart_value), shop().currency), "in the cart"
     yield moment(facts.last_activity_at), "last active"
 
 
@@ -67,7 +66,7 @@ def _display(kind: str, value: Any) -> str:
         case "moment":
             return moment(value)
         case "amount":
-            return amount(from_units(value), settings.SHOP_CURRENCY)
+            return amount(from_units(value), shop().currency)
         case "quantity":
             return number(from_units(value))
         case "share":

@@ -44,7 +44,7 @@ class WarningCounts:
     def warnings(self, report: ImportReport, shop: ShopSettings) -> list[str]:
         """Return texts for staff about accepted and skipped rows."""
         texts = self.skipped_values.warnings() + [
-            f"{count} orders are in {currency}, but the shop's currency is {shop.currency} (SHOP_CURRENCY);"
+            f"{count} orders are in {currency}, but the shop's currency is {shop.currency};"
             " their amounts are not converted"
             for currency, count in self.currencies.items()
             if currency != shop.currency

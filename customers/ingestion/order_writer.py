@@ -1,8 +1,7 @@
 """Writes orders. Part of ``customers.ingestion.writer``."""
 
-from django.conf import settings
-
 from core.db import execution
+from core.shop import shop
 from customers.identity import staged_customers
 from customers.models import RecordKey
 from customers.rows.kinds import ORDERS
@@ -46,7 +45,7 @@ def write_orders(call: IngestCall) -> Outcome:
         **staged_or_stored("placed_at", "status", "total", "discount_total", "refunded_total", "currency",
                 "coupon_code", "coupon_code_folded",
                 placed_at="NULL", status="'paid'", total="0", discount_total="0", refunded_total="0",
-                currency=f"'{settings.SHOP_CURRENCY}'"),
+                currency=f"'{shop().currency}'"),
         "is_draft": call.is_from_browser,
     }  # fmt: skip
     stored_records.write(

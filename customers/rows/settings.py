@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
+from core.shop import shop
 
 
 @dataclass(frozen=True)
@@ -13,4 +13,4 @@ class ShopSettings:
 
 
 def shop_settings() -> ShopSettings:
-    return ShopSettings(ZoneInfo(settings.TIME_ZONE), settings.SHOP_CURRENCY)
+    return ShopSettings(shop().zone, shop().currency)

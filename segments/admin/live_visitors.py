@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -21,6 +20,7 @@ from unfold.widgets import (
 
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
+from core.shop import shop
 from core.templatetags.display import amount
 from core.values.decimals import from_units
 from customers import live_visitors
@@ -306,7 +306,7 @@ def _segments_by_customer(
 def _cart_text(held: FactColumns | None, since: datetime) -> str:
     if held is None or not facts.has_open_cart(held, since):
         return ""
-    return amount(from_units(held.cart_value), settings.SHOP_CURRENCY)
+    return amount(from_units(held.cart_value), shop().currency)
 
 
 def _page_url(query: QueryDict, number: int) -> str:

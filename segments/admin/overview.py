@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -13,6 +12,7 @@ from core.admin.charts import short_date
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.durations import rough_duration_text
+from core.shop import shop
 from segments import health, insights, references
 from segments.insights import SegmentDay
 from segments.models import Change, Segment
@@ -63,7 +63,7 @@ def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> H
 def revenue_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Show what the members have bought, or that this takes too long to compute."""
     segment = get_object_or_404(Segment, pk=pk)
-    context: dict[str, Any] = {"segment": segment, "currency": settings.SHOP_CURRENCY}
+    context: dict[str, Any] = {"segment": segment, "currency": shop().currency}
     try:
         context["revenue"] = insights.member_revenue(segment, insights.QUERY_SECONDS)
     except time_limits.StatementTimeout:

@@ -3,9 +3,8 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-
 from core.db.sql import Sql
+from core.shop import shop
 from customers.facts import relations, update
 from segments.rules import EvaluationContext, PopulationStatistics
 
@@ -50,4 +49,4 @@ def current_instant(now: datetime) -> datetime:
 
 
 def shop_zone() -> ZoneInfo:
-    return ZoneInfo(settings.TIME_ZONE)
+    return shop().zone

@@ -7,9 +7,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
 from typing import Any
 
-from django.conf import settings
 from django.db.models import BooleanField, Case, Value, When
 
+from core.shop import shop
 from core.templatetags.display import amount
 from core.values.decimals import from_units
 from customers.models import Customer
@@ -186,4 +186,4 @@ def format_money(value: Decimal) -> str:
 
 def format_exact_money(value: Decimal) -> str:
     """Format an amount in the shop's currency with all its decimals."""
-    return amount(value, settings.SHOP_CURRENCY)
+    return amount(value, shop().currency)

@@ -165,6 +165,7 @@ def test_a_name_that_contains_a_link_is_skipped(planted: str) -> None:
     assert not LINKIFIED.search(left)
 
 
+@pytest.mark.django_db
 def test_ordinary_names_and_texts_are_unchanged() -> None:
     for name in ("Zoë", "Anna-Lena", "O’Neill", "J. R. R.", "Nguyễn Văn A", "می\u200cخواهم", "李小龍", "Jr."):
         assert plain_text.safe_name(name) == name

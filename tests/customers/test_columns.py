@@ -77,6 +77,6 @@ def test_orders_in_another_currency_count_as_given_and_are_named_in_a_warning() 
     )  # fmt: skip
 
     assert done.warnings == [
-        "2 orders are in USD, but the shop's currency is EUR (SHOP_CURRENCY); their amounts are not converted"
+        "2 orders are in USD, but the shop's currency is EUR; their amounts are not converted"
     ]
     assert Customer.objects.get().facts.total_spent == 200_000

@@ -88,6 +88,7 @@ NO_PAGES = {
         FILE,
     ),
     **dict.fromkeys(["app_list", "autocomplete", "jsi18n", "login", "logout", "view_on_site"], OF_DJANGO),
+    "core_shopprofile_change": "shows what the list of the one shop shows",
     "axes_accessattempt_change": "shows what the list of failed logins shows",
     "customers_identitylink_change": "shows what the list of ids shows",
     "customers_erasure_change": "shows what the list of erasures shows",

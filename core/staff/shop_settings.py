@@ -1,0 +1,43 @@
+"""Saving the settings of the shop, with what depends on them. The only writer of ``ShopProfile``."""
+
+from email.utils import parseaddr
+
+from django.db import transaction
+
+from core.models import ShopProfile
+from core.shop import forget_shop, shop
+
+from . import schedules
+
+
+def find_or_build_profile() -> ShopProfile:
+    """Return the stored settings, or unsaved ones with the environment's values."""
+    if stored := ShopProfile.objects.first():
+        return stored
+    now = shop()
+    sender_name, sender_address = parseaddr(now.sender)
+    return ShopProfile(
+        name=now.name,
+        url=now.url,
+        address=now.address,
+        currency=now.currency,
+        time_zone=now.zone.key,
+        logo=now.logo,
+        colour=now.colour,
+        sender_name=sender_name,
+        sender_address=sender_address,
+    )
+
+
+def save_profile(profile: ShopProfile) -> None:
+    """Validate and save the settings, and move the schedules to the shop's time zone. Raises ValidationError.
+
+    The next refresh evaluates all segments in full if the time zone differs from that of their latest one.
+    """
+    profile.full_clean(validate_unique=False)
+    with transaction.atomic():
+        former = shop().zone
+        profile.save()
+        forget_shop()
+        if shop().zone != former:
+            schedules.change_time_zone(former.key, shop().zone.key)
