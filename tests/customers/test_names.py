@@ -111,6 +111,7 @@ def test_pages_name_people_and_never_show_the_id_of_a_browser() -> None:
 
     shown = page(client, "customers_customer_change", visitor.pk)
     assert "Visitor from Instagram, 2 visits</h2>" in shown
+    assert re.search(r"> Customers </a>.*> Visitor from Instagram, 2 visits </a>", shown)
     assert BROWSER[:-1] not in re.sub(r"<h4>Ids</h4>.*?</ul>", "", shown)
 
 
