@@ -43,7 +43,7 @@ class ValueNode(output.OutputNode):
 
     def render_to_output(self, context: RenderContext, buffer: TextIO) -> int:
         value = print_value(self.expression.evaluate(context))
-        return buffer.write(escape(value) if context.env.as_html else value)
+        return buffer.write(escape(value) if getattr(context.env, "as_html", True) else value)
 
 
 class ValueTag(output.Output):

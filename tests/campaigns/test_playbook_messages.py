@@ -257,7 +257,8 @@ def test_a_message_with_a_code_is_not_sent_without_a_pool() -> None:
         shown = [rendering.preview(step, customer, NOON) for step in campaign.steps.all()]
         assert [one.message for one in shown] == [None] * len(shown)
         assert any(
-            "pool" in problem for problem in lifecycle.start_problems(campaign, campaign.steps.all(), NOON)
+            "pool" in problem
+            for problem in lifecycle.start_problems(campaign, list(campaign.steps.all()), NOON)
         )
 
 
