@@ -171,10 +171,14 @@ else:
     # JIT compilation takes longer than the queries of a refresh. A statement whose client is gone ends within
     # seconds, and releases its locks. Where tables are distributed, a join sends the rows of temporary tables to the
     # customers' machines, never the other way round; other databases know no such setting and ignore it.
-    DATABASE.setdefault("OPTIONS", {}).setdefault(
-        "options",
-        "-c jit=off -c client_connection_check_interval=5s -c citus.local_table_join_policy=prefer-local",
-    )
+    # Options of the URL come after these, so they win.
+    DATABASE.setdefault("OPTIONS", {})
+    DATABASE["OPTIONS"]["options"] = " ".join(
+        (
+            "-c jit=off -c client_connection_check_interval=5s -c citus.local_table_join_policy=prefer-local",
+            DATABASE["OPTIONS"].get("options", ""),
+        )
+    ).strip()
     DATABASE["OPTIONS"].setdefault("connect_timeout", 5)  # seconds, after which the error page is shown
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

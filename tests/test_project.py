@@ -126,6 +126,20 @@ def test_the_database_can_be_in_a_folder_with_special_characters(tmp_path: Path)
     assert (folder / "secret_key").read_text().strip() == key
 
 
+def test_options_of_the_database_url_are_added_to_ours() -> None:
+    script = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS']['options'])"
+
+    done = settings_with(
+        script,
+        SECRET_KEY="x",
+        DATABASE_URL="postgresql://shop@db/shop?options=-c%20work_mem%3D64MB%20-c%20jit%3Don",
+    )
+
+    ours, _, theirs = done.stdout.strip().partition("prefer-local ")
+    assert "jit=off" in ours
+    assert theirs == "-c work_mem=64MB -c jit=on"  # the last one counts
+
+
 def test_a_secret_key_is_created_once_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     with ThreadPoolExecutor(8) as pool:

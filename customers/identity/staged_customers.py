@@ -27,10 +27,10 @@ def fill_existing_customers(staged: str) -> None:
         )
 
 
-def fill_customers(staged: str, at: datetime) -> None:
-    """Fill ``customer`` from ``customer_id`` where it is empty, creating missing customers."""
+def fill_customers(staged: str, at: datetime) -> int:
+    """Fill ``customer`` from ``customer_id`` where it is empty, creating missing customers. Return how many."""
     condition = "customer_id IS NOT NULL AND customer IS NULL"
-    _resolve(staged, at, CUSTOMER_ID, "customer_id", public_id="customer_id", condition=condition)
+    return _resolve(staged, at, CUSTOMER_ID, "customer_id", public_id="customer_id", condition=condition)
 
 
 def fill_visitors(staged: str, at: datetime) -> None:
@@ -42,7 +42,9 @@ def fill_visitors(staged: str, at: datetime) -> None:
     _resolve(staged, at, ANONYMOUS_ID, "anonymous_id", public_id=public_id, condition=condition)
 
 
-def _resolve(staged: str, at: datetime, kind: str, column: str, *, public_id: str, condition: str) -> None:
+def _resolve(staged: str, at: datetime, kind: str, column: str, *, public_id: str, condition: str) -> int:
+    """Return how many customers were created."""
+    created = 0
     _fill_from_identities(staged, kind, column, condition)
     unresolved = f"{condition} AND customer IS NULL"
     _create_missing_table()
@@ -50,8 +52,9 @@ def _resolve(staged: str, at: datetime, kind: str, column: str, *, public_id: st
         f"""INSERT INTO missing_ids (value, public_id)
             SELECT DISTINCT {column}, {public_id} FROM {staged} WHERE {unresolved}"""
     ):
-        _create_missing(at, kind)
+        created = _create_missing(at, kind)
         _fill_from_identities(staged, kind, column, unresolved)
+    return created
 
 
 def get_or_create(kind: str, values: Iterable[str], at: datetime, *, is_trusted: bool = True) -> None:
@@ -89,8 +92,8 @@ def _find_public_ids(public_ids: str) -> int:
     )
 
 
-def _create_missing(at: datetime, kind: str, *, is_trusted: bool = True) -> None:
-    """Create the identities and customers of ``missing_ids``.
+def _create_missing(at: datetime, kind: str, *, is_trusted: bool = True) -> int:
+    """Create the identities and customers of ``missing_ids``. Return how many customers were created.
 
     Identities are written first, because they are unique: of two writers that name the same new id at once, the second
     waits here, and then finds the customer of the first.
@@ -109,7 +112,7 @@ def _create_missing(at: datetime, kind: str, *, is_trusted: bool = True) -> None
             ON CONFLICT (kind, value) DO NOTHING"""
     )
     leads_to = f"(SELECT i.customer_id FROM {IDENTITY_TABLE} i WHERE i.kind = '{kind}' AND i.value = m.value)"
-    execution.execute(
+    return execution.execute(
         f"""INSERT INTO {CUSTOMERS_TABLE} (id, customer_id, email, email_folded, phone, first_name, last_name, country,
                 city, language, source, country_folded, city_folded, language_folded, source_folded, newsletter,
                 attributes, attributes_comparable, recorded_at)
@@ -127,7 +130,12 @@ def _reset_merged(at: datetime) -> None:
     merged = execution.fetch_all("SELECT customer FROM found_customers WHERE merged_into IS NOT NULL")
     if not merged:
         return
-    revived = [key for (key,) in merged]
+    keys = [key for (key,) in merged]
+    execution.lock_rows(CUSTOMERS_TABLE, keys, "NO KEY UPDATE")
+    # One that somebody else has reset in the meantime may have data again.
+    revived = list(
+        Customer.objects.filter(pk__in=keys, merged_into__isnull=False).values_list("pk", flat=True)
+    )
     blank = Customer(recorded_at=at)
     fields = [field for field in Customer._meta.concrete_fields if field.name not in ("id", "customer_id")]
     DatedAttribute.objects.filter(customer__in=revived).delete()

@@ -40,7 +40,11 @@ def write_customers(call: IngestCall) -> Outcome:
     outcome = count_staged(staged)
     if outcome.updated:
         identity_locks.lock_customers(f"SELECT customer FROM {staged} WHERE record IS NOT NULL")
-    staged_customers.fill_customers(staged, at)
+    created = staged_customers.fill_customers(staged, at)
+    new = f"FROM {staged} WHERE record IS NULL"
+    if execution.fetch_all(f"SELECT count(DISTINCT customer) {new}") != [(created,)]:
+        # Somebody else created the others in the meantime, and a third one may describe them now.
+        identity_locks.lock_customers(f"SELECT customer {new}")
     texts = staged_or_stored(*CUSTOMERS.columns[1:16])
     given = {
         "search_text": _search_text(texts),

@@ -1,10 +1,12 @@
 """On PostgreSQL events are stored by month. Where a month has no partition, its events are found all the same."""
 
 import re
+import threading
 from datetime import UTC, datetime
 
 import pytest
 from django.db import connection, transaction
+from structlog.testing import capture_logs
 
 from core.db import execution, partitions
 from customers.facts import update
@@ -124,15 +126,36 @@ def test_a_month_waits_while_another_transaction_reads_the_default_partition() -
         with reader.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute("SELECT count(*) FROM customers_event")
-            ingest("m2", "2026-03-01T00:00:00Z")
+            with capture_logs() as logged:
+                ingest("m2", "2026-03-01T00:00:00Z")
             cursor.execute("ROLLBACK")
     finally:
         reader.close()
 
+    assert not logged  # it is part of the plan
     assert events_by_partition() == {"default": ["m1", "m2"]}
     partitions.forget_checks()
     event_partitions.maintain(NOW)
     assert events_by_partition() == {"2019_03": ["m1"], "2026_03": ["m2"]}
+
+
+def test_writers_who_create_a_month_at_once_do_not_report_each_other() -> None:
+    start = threading.Barrier(4)
+
+    def write(number: int) -> None:
+        start.wait()
+        ingest(f"m{number}", "2026-03-01T00:00:00Z")
+        connection.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    with capture_logs() as logged:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert not [one for one in logged if one["event"] == "partition_not_created"]
+    assert Event.objects.count() == 4
 
 
 def test_a_partition_that_was_rolled_back_is_created_later() -> None:

@@ -3,12 +3,13 @@
 import threading
 import time
 from itertools import permutations
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
 from core.db import execution
-from customers.identity import lookup
+from customers.identity import lookup, staged_customers
 from customers.models import Customer, Event, EventProduct
 from segments.evaluation.context import context_at
 from segments.evaluation.matching import existing_customers
@@ -211,6 +212,39 @@ def test_two_files_that_describe_a_customer_at_once_keep_what_each_says() -> Non
 
     customer = Customer.objects.get(customer_id="c1")
     assert (customer.city, customer.country) == ("Rome", "IT")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_waits_for_the_description_of_a_customer_whom_another_file_has_just_created(
+    monkeypatch,
+) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("about PostgreSQL: SQLite has one writer")
+    written = threading.Event()
+
+    def create_and_describe() -> None:
+        shop.customers("c1,c1@example.org")
+        with transaction.atomic():
+            shop.import_rows("customers", ["c1", "Rome"], header="customer_id,city", update_facts=False)
+            written.set()
+            time.sleep(0.5)  # in which the other one comes to wait for us
+        connection.close()
+
+    slow = threading.Thread(target=create_and_describe)
+    fill = staged_customers.fill_customers
+
+    def fill_late(*args: Any) -> int:
+        if threading.current_thread() is not slow and not written.is_set():
+            slow.start()
+            assert written.wait(20)
+        return fill(*args)
+
+    monkeypatch.setattr(staged_customers, "fill_customers", fill_late)
+    shop.customers("c1,IT", header="customer_id,country")
+    slow.join()
+
+    customer = Customer.objects.get(customer_id="c1")
+    assert (customer.email, customer.city, customer.country) == ("c1@example.org", "Rome", "IT")
 
 
 @pytest.mark.django_db(transaction=True)
