@@ -1,6 +1,7 @@
 """The roles of staff with their permissions.
 
-``migrate`` creates the roles, and grants permissions that a new version adds. Changes by staff in the admin stay.
+``migrate`` creates the roles, grants permissions that a new version adds, and takes back those that it no longer
+grants. Other changes by staff in the admin stay.
 """
 
 from typing import Final
@@ -10,17 +11,12 @@ from core.staff.roles import Role, all_permissions
 VIEWER: Final = Role(
     name="Viewer",
     description=(
-        "see customers with masked contact data, segments with their members, refreshes, verifications, the "
-        "state of webhooks, campaigns with their messages and results, and pools of coupons with the number "
-        "of codes left"
+        "see customers with masked contact data, segments with their members, campaigns with their messages "
+        "and results, and pools of coupons with the number of codes left"
     ),
     permissions=(
         "customers.view_customer",
         "segments.view_segment",
-        "segments.view_refresh",
-        "segments.view_verification",
-        "segments.view_endpoint",
-        "segments.view_message",
         "campaigns.view_campaign",
         "campaigns.view_step",
         "campaigns.view_journey",
@@ -68,8 +64,8 @@ MARKETER: Final = Role(
 ADMINISTRATOR: Final = Role(
     name="Administrator",
     description=(
-        "also edit the settings of the shop, manage staff, groups, schedules, API keys, tracking sources and "
-        "webhooks, export and erase customers, see Activity, and unlock logins"
+        "also edit the settings of the shop, manage staff, roles, schedules, API keys, tracking sources and "
+        "webhooks, see refreshes and verifications, export and erase customers, see Activity, and unlock logins"
     ),
     permissions=(
         *MARKETER.permissions,
@@ -93,10 +89,15 @@ ADMINISTRATOR: Final = Role(
         # The settings of the shop
         "core.view_shopprofile",
         "core.change_shopprofile",
+        # The state of segments
+        "segments.view_refresh",
+        "segments.view_verification",
         # API keys and webhooks
         "core.view_apikey",
         "core.add_apikey",
         "core.change_apikey",
+        "segments.view_endpoint",
+        "segments.view_message",
         "segments.add_endpoint",
         "segments.change_endpoint",
         "segments.delete_endpoint",

@@ -463,7 +463,7 @@ SPECTACULAR_SETTINGS = {
 
 # -- The admin
 
-FAVICON, UNFOLD = admin_theme.FAVICON, admin_theme.UNFOLD
+FAVICON, UNFOLD, ADMIN_TASKS = admin_theme.FAVICON, admin_theme.UNFOLD, admin_theme.ADMIN_TASKS
 
 # -- Logs
 

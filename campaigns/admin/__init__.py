@@ -2,9 +2,9 @@
 
 from segments.admin import tabs
 
-from . import access, campaign, coupon_pools, customers, sign_up_form
+from . import access, campaign, coupon_pools, customers, sign_up_form, site_search
 
-__all__ = ["campaign", "coupon_pools", "customers", "sign_up_form"]
+__all__ = ["campaign", "coupon_pools", "customers", "sign_up_form", "site_search"]
 
 tabs.register_tab(
     tabs.Tab(

@@ -1,6 +1,6 @@
 """Installs declared roles as groups with their permissions. The only writer of ``InstalledRole``."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,9 +61,9 @@ def check_roles(roles: Iterable[Role]) -> list[CheckMessage]:
 
 
 def install_roles(roles: Iterable[Role], *, using: str = DEFAULT_DB_ALIAS, registry: Apps = apps) -> None:
-    """Create the group of each new role, and grant each declared permission once.
+    """Create the group of each new role, grant each declared permission once, and take back what is declared no more.
 
-    Changes by staff stay: a removed permission is not granted again, a deleted group is not created again, and an
+    Other changes by staff stay: a removed permission is not granted again, a deleted group is not created again, and an
     existing group of the same name stays as it is. A permission that does not exist yet, because its app is not
     migrated, is granted by a later call.
     """
@@ -72,12 +72,13 @@ def install_roles(roles: Iterable[Role], *, using: str = DEFAULT_DB_ALIAS, regis
     except LookupError:  # this app is not migrated
         return
     granted = dict(installed.values_list("name", "permissions"))
-    new = [role for role in roles if not {*role.permissions} <= {*granted.get(role.name, ())}]
-    if not new:
+    changed = [role for role in roles if {*role.permissions} != {*granted.get(role.name, ())}]
+    if not changed:
         return
-    keys = dict(_permission_keys(new, using, registry))
+    names = {name for role in changed for name in (*role.permissions, *granted.get(role.name, ()))}
+    keys = dict(_permission_keys(names, using, registry))
     with transaction.atomic(using=using):
-        for role in new:
+        for role in changed:
             _install_role(role, keys, using, registry)
 
 
@@ -92,14 +93,15 @@ def _install_role(role: Role, keys: dict[str, int], using: str, registry: Apps) 
         )
         row.group = group if is_ours else None
     missing = [name for name in role.permissions if name in keys and name not in row.permissions]
+    withdrawn = {name for name in row.permissions if name not in role.permissions}
     if row.group is not None:
         row.group.permissions.add(*(keys[name] for name in missing))
-    row.permissions = [*row.permissions, *missing]
+        row.group.permissions.remove(*(keys[name] for name in withdrawn if name in keys))
+    row.permissions = [*(name for name in row.permissions if name not in withdrawn), *missing]
     row.save(update_fields=["group", "permissions"])
 
 
-def _permission_keys(roles: Iterable[Role], using: str, registry: Apps) -> Iterator[tuple[str, int]]:
-    names = {name for role in roles for name in role.permissions}
+def _permission_keys(names: Collection[str], using: str, registry: Apps) -> Iterator[tuple[str, int]]:
     codenames = {name.partition(".")[2] for name in names}
     permissions: Any = registry.get_model("auth", "Permission").objects.using(using)
     found = permissions.filter(codename__in=codenames).values_list(

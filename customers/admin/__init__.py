@@ -2,7 +2,16 @@
 
 from core.admin import api_keys
 
-from . import customer, identity_conflicts, imports, privacy, refused_messages, suppressions, tracking_sources
+from . import (
+    customer,
+    identity_conflicts,
+    imports,
+    privacy,
+    refused_messages,
+    site_search,
+    suppressions,
+    tracking_sources,
+)
 
 __all__ = [
     "api_keys",
@@ -11,6 +20,7 @@ __all__ = [
     "imports",
     "privacy",
     "refused_messages",
+    "site_search",
     "suppressions",
     "tracking_sources",
 ]

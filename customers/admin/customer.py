@@ -49,6 +49,8 @@ class KnownFilter(admin.SimpleListFilter):
 class CustomerList(CappedChangeList):
     """The list of customers: known ones first, with contact data masked for users who may not see it."""
 
+    queryset: QuerySet[Customer]
+
     def get_results(self, request: HttpRequest) -> None:
         """List the newest known customers, then the newest visitors, up to the cap. No table is sorted for it."""
         found = self.queryset.order_by("-pk").values_list("pk", flat=True)

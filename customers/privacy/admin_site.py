@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 from functools import partial, wraps
-from typing import Any, Final
+from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.template.response import SimpleTemplateResponse, TemplateResponse
+from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
-from . import masks
+from core import navigation, search
 
-MAX_RESULTS: Final = 100
+from . import masks
 
 
 class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries no types
@@ -30,14 +31,24 @@ class StaffSite(UnfoldAdminSite):  # type: ignore[misc]  # the framework carries
         return masked
 
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Find pages by a part of their names. Not cached, because the framework caches objects that are not JSON."""
-        term = request.GET.get("s", "").strip().lower()
-        if not term:
-            return HttpResponse()
-        found = Paginator(self._search_apps(self.get_app_list(request), term), MAX_RESULTS)
-        context = {"page_obj": found, "results": found.page(1), "page_counter": 0, "execution_time": 0}
-        headers = {"HX-Trigger": "search"}
-        return TemplateResponse(request, "unfold/helpers/search_results.html", context, headers=headers)
+        """Find customers, orders, segments, campaigns and pages that the user may see."""
+        groups = search.find(request, request.GET.get("s", ""), navigation.find_pages)
+        context = {
+            "groups": groups,
+            "count": sum(len(group.results) for group in groups),
+            "incomplete": any(not group.is_complete for group in groups),
+        }
+        return TemplateResponse(request, "core/admin/search_results.html", context)
+
+    def extra_urls(self) -> list[URLPattern]:
+        """Add the pages of the sections of the sidebar."""
+        return [path("section/<slug:slug>/", self.admin_view(navigation.section_page), name="section")]
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Redirect to the first page: sections take the place of the pages of apps."""
+        return redirect("admin:index")
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         """Refuse. No form uses it, and it would show rows of any table to staff who may see that table's list."""

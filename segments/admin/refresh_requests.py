@@ -15,7 +15,7 @@ from core.admin.permissions import WRITE_METHODS, require_permissions
 from segments.models import Segment
 from segments.refresh.queue import BrokerUnavailable, request_refresh
 
-from .access import CHANGE_SEGMENT, VIEW_SEGMENT
+from .access import CHANGE_SEGMENT, VIEW_REFRESH, VIEW_SEGMENT
 
 BROKER_UNAVAILABLE = (
     "The refresh could not be queued, because Redis is unavailable. Start Redis or check REDIS_URL, and try again."
@@ -37,11 +37,10 @@ def queue_refreshes(request: HttpRequest, segments: Iterable[Segment]) -> None:
         return
     if dynamic:
         audit_log.log_changes(request, dynamic, "Requested a refresh.")
-        text = format_html(
-            '{} queued. <a href="{}" class="underline">See the refreshes</a>',
-            _queued_text(dynamic),
-            _refreshes_url(),
-        )
+        text = f"{_queued_text(dynamic)} queued."
+        if request.user.has_perm(VIEW_REFRESH):
+            link = '{} <a href="{}" class="underline">See the refreshes</a>'
+            text = format_html(link, text, reverse("admin:segments_refresh_changelist"))
         messages.success(request, text)
 
 
@@ -57,7 +56,3 @@ def _queued_text(segments: list[Segment]) -> str:
     if len(segments) == 1:
         return f"The refresh of {segments[0].name} is"
     return f"{len(segments)} refreshes are"
-
-
-def _refreshes_url() -> Any:
-    return reverse("admin:segments_refresh_changelist")

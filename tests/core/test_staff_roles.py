@@ -92,7 +92,7 @@ def test_changes_by_staff_survive_another_migrate() -> None:
         call_command("migrate", *app, verbosity=0, interactive=False)
 
     assert {group.name: permissions_of(group.name) for group in Group.objects.all()} == before
-    assert {name: len(found) for name, found in before.items()} == {"Guest": 12, "Administrator": 0}
+    assert {name: len(found) for name, found in before.items()} == {"Guest": 8, "Administrator": 0}
 
 
 # -- What a new version adds
@@ -114,6 +114,17 @@ def test_a_new_permission_is_granted_once_even_to_a_renamed_group(name: str) -> 
     group.permissions.clear()
     install_roles([NEW])
     assert permissions_of(name) == set()
+
+
+def test_a_permission_that_is_declared_no_more_is_taken_back_once() -> None:
+    install_roles([NEW])
+    install_roles([OLD])
+    assert permissions_of("Auditor") == {*OLD.permissions}
+
+    Group.objects.get(name="Auditor").permissions.add(Permission.objects.get(codename="view_verification"))
+    install_roles([OLD])
+
+    assert permissions_of("Auditor") == {*NEW.permissions}
 
 
 def test_a_deleted_role_is_not_created_again_for_a_new_permission() -> None:

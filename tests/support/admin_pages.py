@@ -26,11 +26,15 @@ class Page:
     view: str
     of: Callable[[], QuerySet[Any]] | None = None
     query: Callable[[], str] = str
+    slug: str = ""
 
     @property
     def address(self) -> str:
         """Give the page's address in the shop of the database."""
-        return reverse(f"admin:{self.view}", args=[self._record().pk] if self.of else []) + self.query()
+        return reverse(f"admin:{self.view}", args=self._arguments()) + self.query()
+
+    def _arguments(self) -> list[Any]:
+        return [self._record().pk] if self.of else [self.slug] if self.slug else []
 
     def _record(self) -> Model:
         assert self.of
@@ -71,6 +75,7 @@ def drafts() -> QuerySet[Campaign]:
 PAGES = (
     Page("index"),
     Page("password_change"),
+    Page("section", slug="system"),
     Page("customers_customer_changelist"),
     Page("customers_customer_change", buyers),
     Page("customers_customer_explain", buyers, the_largest),
