@@ -193,7 +193,8 @@ def _may_change(request: HttpRequest, user: User | None) -> bool:
 
 
 @admin.register(Group)
-class GroupAdmin(ProtectedDeletionAdmin, BaseGroupAdmin):
+class GroupAdmin(DisplayNameAdmin, ProtectedDeletionAdmin, BaseGroupAdmin):  # type: ignore[misc]
     """Groups. A group with members is not deleted: its members would lose their permissions."""
 
+    display_names = ("role", "roles")
     used_by = ("user",)

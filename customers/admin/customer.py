@@ -49,7 +49,7 @@ class KnownFilter(admin.SimpleListFilter):
 class CustomerList(CappedChangeList):
     """The list of customers: known ones first, with contact data masked for users who may not see it."""
 
-    queryset: QuerySet[Customer]
+    queryset: Any
 
     def get_results(self, request: HttpRequest) -> None:
         """List the newest known customers, then the newest visitors, up to the cap. No table is sorted for it."""
