@@ -54,6 +54,14 @@ def check_references_exist(rule: Rule) -> None:
         raise RuleError("rule", f"there is no segment {name!r} to refer to")
 
 
+def with_segment_names(rule: Rule) -> Rule:
+    """Return a rule whose sentence has the names of segments in place of their slugs. It cannot be evaluated."""
+    slugs = rule.references()
+    if not slugs:
+        return rule
+    return rule.with_segment_names(dict(Segment.objects.filter(slug__in=slugs).values_list("slug", "name")))
+
+
 def referring_segments(slug: str) -> list[Segment]:
     """Return the segments whose rules refer to a slug."""
     dynamic = Segment.objects.filter(kind=Segment.Kind.DYNAMIC)

@@ -7,6 +7,7 @@ from django.forms import ModelForm
 
 from segments.evaluation import explanation
 from segments.models import Segment
+from segments.references import with_segment_names
 from segments.rules import RuleError, parse
 
 STATUS_LABELS = {
@@ -34,7 +35,7 @@ def segment_sentence(segment: Segment) -> str:
 def rule_sentence(rule: Any) -> str:
     """Return a rule as a sentence, or why it is invalid."""
     try:
-        return f"Everyone who {parse(rule).sentence()}"
+        return f"Everyone who {with_segment_names(parse(rule)).sentence()}"
     except RuleError as error:
         return f"The rule is invalid: {error}"
 
@@ -60,7 +61,7 @@ def _field_changes(form: ModelForm) -> Iterator[str]:
 def _value_text(name: str, value: Any) -> str:
     if name == "rule":
         try:
-            return f"“everyone who {parse(value).sentence()}”"
+            return f"“everyone who {with_segment_names(parse(value)).sentence()}”"
         except RuleError:
             return "an invalid rule"
     if isinstance(value, bool):

@@ -1,10 +1,10 @@
 """Rules, conditions and groups: their query, displayed value and sentence; and the registry of filters."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import Enum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from django.db.models import Q, QuerySet
 
@@ -25,6 +25,19 @@ class Exposure(Enum):
     PERSONAL = "only staff who may see contact data may use the filter"
 
 
+@dataclass(frozen=True)
+class Preset:
+    """A common question that a filter answers, and the words by which staff search for it, separated by commas.
+
+    In ``parameters``, an empty text or list is what the person fills in.
+    """
+
+    label: str
+    parameters: Mapping[str, Any]
+    synonyms: str
+    is_negated: bool = False
+
+
 class Rule:
     """A rule: a condition, or a group of rules."""
 
@@ -35,6 +48,14 @@ class Rule:
     def sentence(self) -> str:
         """Return the rule in English, to follow "everyone who"."""
         raise NotImplementedError
+
+    def negated_sentence(self) -> str:
+        """Return the opposite of the rule in English, to follow "everyone who"."""
+        return f"is not a customer who {self.sentence()}"
+
+    def with_segment_names(self, names: Mapping[str, str]) -> Self:
+        """Return the rule for display, with names in place of the slugs of segments."""
+        return self
 
     def conditions(self) -> "Iterator[Condition]":
         """Yield every condition of the tree."""
@@ -53,6 +74,11 @@ class Condition(Rule):
     label: ClassVar[str]
     unit: ClassVar[Unit]
     example: ClassVar[dict[str, Any]]
+    synonyms: ClassVar[str]
+    """Other words by which staff search for the filter, separated by commas."""
+    presets: ClassVar[Sequence[Preset]]
+    verbs: ClassVar[tuple[str, str]] = ("is", "is not")
+    """How the rule editor asks for the condition and for its opposite, if no operator of the filter says it."""
     needs_one: ClassVar[bool] = False
     """Whether at least one of the optional parameters is required."""
     exposure: ClassVar[Exposure] = Exposure.PERSONAL
@@ -97,6 +123,9 @@ class Group(Rule):
     rules: tuple[Rule, ...]
     word: ClassVar[str]
 
+    def with_segment_names(self, names: Mapping[str, str]) -> Self:
+        return replace(self, rules=tuple(rule.with_segment_names(names) for rule in self.rules))
+
     def conditions(self) -> Iterator[Condition]:
         for rule in self.rules:
             yield from rule.conditions()
@@ -106,7 +135,14 @@ registry: dict[str, type[Condition]] = {}
 
 
 def condition(
-    name: str, *, group: FilterGroup, label: str, unit: Unit, example: dict[str, Any]
+    name: str,
+    *,
+    group: FilterGroup,
+    label: str,
+    unit: Unit,
+    example: dict[str, Any],
+    synonyms: str,
+    presets: Sequence[Preset] = (),
 ) -> Callable[[type[Condition]], type[Condition]]:
     """Register a filter under its name. An incomplete declaration raises TypeError at import."""
 
@@ -118,7 +154,10 @@ def condition(
             raise TypeError(
                 f"the filter {name!r} needs a docstring, and inline_param(), param() or required() for each field"
             )
+        if not synonyms:
+            raise TypeError(f"the filter {name!r} needs the words by which staff search for it")
         cls.name, cls.group, cls.label, cls.unit, cls.example = name, group, label, unit, example
+        cls.synonyms, cls.presets = synonyms, presets
         registry[name] = cls
         return cls
 

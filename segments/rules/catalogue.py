@@ -26,6 +26,54 @@ LIFECYCLE_FILTERS = (
 
 
 @dataclass(frozen=True)
+class Unrecorded:
+    """What staff search for and no filter asks: the words, separated by commas, and the filters that come nearest."""
+
+    words: str
+    note: str
+    nearest: tuple[str, ...]
+
+
+UNRECORDED = (
+    Unrecorded(
+        "opened, opens, open rate, read",
+        "Whether a message was opened is not recorded, because mail programs report it wrongly.",
+        ("last_activity", "event_count"),
+    ),
+    Unrecorded(
+        "clicked, clicks, click rate, received, delivered, bounced, sent, message, email campaign, replied",
+        "Clicks and deliveries are on the page of each campaign. No filter asks for them yet.",
+        ("last_activity", "source", "event_count"),
+    ),
+    Unrecorded(
+        "device, mobile, desktop, tablet, browser, app, operating system, iPhone, Android",
+        "The device is not recorded. If your shop sends it with its events, ask for it as their property.",
+        ("event_count",),
+    ),
+    Unrecorded(
+        "gender, sex, age, income, company, job",
+        "This is known only if your shop sends it as an attribute of the customer.",
+        ("attribute", "birthday"),
+    ),
+    Unrecorded(
+        "predicted, prediction, propensity, probability, likely to buy, churn risk, forecast",
+        "Nothing is predicted. Scores and time since the last order show who is at risk.",
+        ("rfm", "last_order"),
+    ),
+    Unrecorded(
+        "review, rating, NPS, survey, feedback, stars",
+        "Reviews are known only if your shop sends them as events or attributes.",
+        ("event_count", "attribute"),
+    ),
+    Unrecorded(
+        "payment, payment method, shipping, shipped, delivery, order status, pending, cancelled, store",
+        "Payment, shipping and the status of an order are not asked by any filter yet.",
+        ("order_count", "refund_count"),
+    ),
+)
+
+
+@dataclass(frozen=True)
 class FilterEntry:
     """One filter. ``parameters`` is a JSON Schema, ``example`` a complete rule."""
 

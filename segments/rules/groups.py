@@ -48,11 +48,13 @@ class NoneOf(Group):
         return not_true_q(reduce(or_, (rule.q(context) for rule in self.rules)))
 
     def sentence(self) -> str:
+        if len(self.rules) == 1:
+            return self.rules[0].negated_sentence()
         return "does not match: " + " or ".join(map(_part, self.rules))
 
 
 def _part(rule: Rule) -> str:
-    if isinstance(rule, Condition) or (isinstance(rule, AllOf | AnyOf) and len(rule.rules) == 1):
+    if isinstance(rule, Condition) or (isinstance(rule, Group) and len(rule.rules) == 1):
         return rule.sentence()
     return f"({rule.sentence()})"
 

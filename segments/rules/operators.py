@@ -143,6 +143,10 @@ class Share(Number):
 
     words = {word: values.SHARES if word == "between" else values.SHARE for word in Number.words}
 
+    def phrase(self, noun: str = "", write: Callable[[Decimal], str] | None = None) -> str:
+        """Return the phrase with percentages, such as "at least 50 %"."""
+        return super().phrase(noun, write or (lambda share: f"{format_number(share * 100)} %"))
+
 
 class Relative(Operator):
     """Comparisons of a number with the population."""

@@ -1,6 +1,6 @@
 """Operators for texts and lists of texts."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.db.models import Q, Value
@@ -80,13 +80,15 @@ class Text(Operator):
         query = Q(Exact(value, Value(texts[0]))) if len(texts) == 1 else Q(In(value, texts))
         return not_true_q(query) if self.word in ("is_not", "not_in") else query
 
-    def phrase(self) -> str:
-        """Return the phrase, such as "is “DE”"."""
+    def phrase(self, name: Callable[[str], str] = str) -> str:
+        """Return the phrase, such as "is “DE”". ``name`` returns how a whole value is shown."""
         match self.word:
             case "exists":
                 return "is given" if self.value else "is missing"
+            case "is" | "is_not":
+                return f"{self.word.replace('_', ' ')} “{name(self.value)}”"
             case "in" | "not_in":
-                shown = ", ".join(f"“{text}”" for text in self.value[:5])
+                shown = ", ".join(f"“{name(text)}”" for text in self.value[:5])
                 more = f" or {len(self.value) - 5} more" if len(self.value) > 5 else ""
                 return f"is {'' if self.word == 'in' else 'not '}one of {shown}{more}"
             case word:

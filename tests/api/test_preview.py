@@ -53,7 +53,7 @@ def test_a_preview_has_counts_a_sample_and_a_sentence(caller, shop_at_noon) -> N
         "share": 0.6667,
         "known": 2,
         "subscribed": 2,
-        "sentence": "Everyone who placed at least 1 order or (does not match: has a country that is “FR”)",
+        "sentence": "Everyone who placed at least 1 order or does not have a country that is “France”",
         "conditions": [
             {"path": "rule.any[0].order_count", "count": 1},
             {"path": "rule.any[1].none[0].country", "count": 2},

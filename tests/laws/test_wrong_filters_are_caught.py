@@ -61,7 +61,14 @@ def example() -> Iterator[type[Condition]]:
 def replace_by(wrong: type[Condition], right: type[Condition]) -> None:
     """Register a wrong filter instead of the right one."""
     del registry[NAME]
-    condition(NAME, group=right.group, label=right.label, unit=right.unit, example=right.example)(wrong)
+    condition(
+        NAME,
+        group=right.group,
+        label=right.label,
+        unit=right.unit,
+        example=right.example,
+        synonyms=right.synonyms,
+    )(wrong)
 
 
 def test_the_documented_example_obeys_the_laws(example: type[Condition]) -> None:

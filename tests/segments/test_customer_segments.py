@@ -81,9 +81,9 @@ def test_every_segment_is_explained_in_few_queries(client, django_assert_max_num
     ("rule", "lacking"),
     [
         ({"any": [{"country": {"is": "FR"}}, {"order_count": {"is": 1}}]},
-         ("has a country that is “FR” or placed exactly 1 order",)),
+         ("has a country that is “France” or placed exactly 1 order",)),
         ({"none": [{"known": {"is": True}}, {"country": {"is": "FR"}}]}, ("not: is known",)),
-        ({"all": [{"known": {"is": True}}, {"country": {"is": "FR"}}]}, ("has a country that is “FR”",)),
+        ({"all": [{"known": {"is": True}}, {"country": {"is": "FR"}}]}, ("has a country that is “France”",)),
         ({"known": {"is": True}}, ()),
     ],
 )  # fmt: skip

@@ -99,7 +99,19 @@ def test_a_rule_of_the_largest_allowed_size_is_parsed():
             {"all": [KNOWN, {"order_count": {"at_least": 2, "during": {"within_last": "30d"}}},
                      {"none": [{"country": {"in": ["DE", "FR"]}}]}]},
             "is known and placed at least 2 orders in the last 30 days and"
-            " (does not match: has a country that is one of “DE”, “FR”)",
+            " does not have a country that is one of “Germany”, “France”",
+        ),
+        (
+            {"none": [{"all": [{"newsletter": {"is": "unsubscribed"}}, {"order_count": {"is": 0}}]}]},
+            "is not a customer who has unsubscribed from the newsletter and placed exactly 0 orders",
+        ),
+        (
+            {"none": [KNOWN, {"none": [{"newsletter": {"is": "unsubscribed"}}]}]},
+            "does not match: is known or has not unsubscribed from the newsletter",
+        ),
+        (
+            {"discounted_order_share": {"between": [0.125, 0.5]}},
+            "has a share of discounted orders of between 12.5 % and 50 %",
         ),
         (
             {"any": [{"last_order": {"ever": False}}, {"total_spent": {"above": "average"}}]},

@@ -22,7 +22,7 @@ from core.durations import duration_text
 from core.values.decimals import SCALE
 from customers.facts.definitions import SESSION_GAP_MINUTES
 from customers.models import Event
-from segments.rules.base import Condition, Exposure, condition
+from segments.rules.base import Condition, Exposure, Preset, condition
 from segments.rules.context import EvaluationContext
 from segments.rules.declarations import inline_param, param, required
 from segments.rules.lookups import Range, not_true_q
@@ -40,6 +40,16 @@ from .orders import counting_orders_queryset, limits_phrase
     label="Last activity",
     unit="moment",
     example={"not_within_last": "90d"},
+    synonyms="active, inactive, engagement, engaged, churn, dormant, quiet, silent, lost, idle, last seen, last "
+    "visit, visited, recency, at risk",
+    presets=(
+        Preset(
+            "Inactive for a while",
+            {"not_within_last": "90d"},
+            "inactive, quiet, silent, dormant, churn, churned, lost, idle, at risk, win back, disengaged, sunset",
+        ),
+        Preset("Active recently", {"within_last": "30d"}, "active, engaged, engagement, recent, visited"),
+    ),
 )
 class LastActivity(MomentFact):
     """The latest of these: first visit, any event, any order of any status."""
@@ -64,7 +74,12 @@ class _EventCondition(Condition):
 
 
 @condition(
-    "session_count", group="behaviour", label="Number of sessions", unit="count", example={"at_least": 1}
+    "session_count",
+    group="behaviour",
+    label="Number of sessions",
+    unit="count",
+    example={"at_least": 1},
+    synonyms="visit, visits, visited, session, sessions, traffic, engagement, browse, browsed, returning visitor",
 )
 class SessionCount(_EventCondition):
     """The number of sessions, by the time they started.
@@ -100,9 +115,14 @@ class SessionCount(_EventCondition):
 
 
 @condition(
-    "open_cart", group="behaviour", label="Open cart", unit="moment",
+    "open_cart",
+    group="behaviour",
+    label="Open cart",
+    unit="moment",
     example={"within_last": "7d", "older_than": "1h", "value": {"at_least": 50}},
-)  # fmt: skip
+    synonyms="basket, abandoned, abandoned cart, cart abandonment, shopping cart, checkout, left behind, cart "
+    "recovery, added to cart",
+)
 class OpenCart(Condition):
     """The customer has put something into the cart and not ordered since.
 
@@ -110,6 +130,8 @@ class OpenCart(Condition):
     cancelled. Since that order, more was added to the cart than removed. `value` is price × quantity of everything
     added since that order, minus everything removed.
     """
+
+    verbs = ("has one", "has none")
 
     exposure = Exposure.OPEN
 
@@ -154,9 +176,49 @@ class OpenCart(Condition):
 
 
 @condition(
-    "event_count", group="behaviour", label="Number of events", unit="count",
+    "event_count",
+    group="behaviour",
+    label="Number of events",
+    unit="count",
     example={"event": "Product Viewed", "at_least": 3, "where": {"property": "price", "at_least": 10}},
-)  # fmt: skip
+    synonyms="event, action, activity, behaviour, custom event, did, interaction, page view, website, app",
+    presets=(
+        Preset(
+            "Started a checkout",
+            {"event": "Checkout Started", "at_least": 1},
+            "checkout, abandoned checkout, payment",
+        ),
+        Preset("Added to the cart", {"event": "Product Added", "at_least": 1}, "added to cart, cart"),
+        Preset(
+            "Added to a wishlist",
+            {"event": "Product Added to Wishlist", "at_least": 1},
+            "wishlist, wish list, favourite, favorite, saved",
+        ),
+        Preset(
+            "Searched for products", {"event": "Products Searched", "at_least": 1}, "search, searched, query"
+        ),
+        Preset(
+            "Viewed products of a price",
+            {"event": "Product Viewed", "at_least": 1, "where": {"property": "price", "at_least": 100}},
+            "price, expensive, cheap",
+        ),
+        Preset(
+            "Came by a campaign",
+            {"at_least": 1, "where": {"property": "utm_campaign", "is": ""}},
+            "UTM, utm_campaign, utm_medium, campaign, ad, link",
+        ),
+        Preset(
+            "Came from a page",
+            {"at_least": 1, "where": {"property": "referrer", "contains": ""}},
+            "referrer, referer, referral, came from",
+        ),
+        Preset(
+            "Visited a page",
+            {"at_least": 1, "where": {"property": "url", "contains": ""}},
+            "visited, page, URL, landing page, viewed a page",
+        ),
+    ),
+)
 class EventCount(_EventCondition):
     """The number of events, of one name or of any name."""
 
@@ -199,11 +261,28 @@ class EventCount(_EventCondition):
 
 
 @condition(
-    "viewed", group="behaviour", label="Viewed", unit="count",
+    "viewed",
+    group="behaviour",
+    label="Viewed",
+    unit="count",
     example={"product": {"brand": {"is": "Acme"}}, "during": {"within_last": "7d"}, "and_not_bought": True},
-)  # fmt: skip
+    synonyms="view, views, browse, browsed, browsing, looked at, product view, interest, interested, visited, "
+    "product, category, brand",
+    presets=(
+        Preset(
+            "Viewed a category", {"product": {"category": {"in": []}}}, "category, collection, browse, viewed"
+        ),
+        Preset(
+            "Viewed a category, never bought it",
+            {"product": {"category": {"in": []}}, "and_not_bought": True},
+            "browse abandonment, viewed not bought, interested, browsed",
+        ),
+    ),
+)
 class Viewed(_EventCondition):
     """The customer viewed such a product at least once and, with `and_not_bought`, never bought one."""
+
+    verbs = ("at least once", "never")
 
     exposure = Exposure.OPEN
 

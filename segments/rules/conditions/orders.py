@@ -7,7 +7,7 @@ from django.db.models.lookups import GreaterThan
 
 from core.values.decimals import SCALE
 from customers.facts.definitions import LATEST_ORDER_COUNT
-from segments.rules.base import Condition, Exposure, condition
+from segments.rules.base import Condition, Exposure, Preset, condition
 from segments.rules.context import EvaluationContext
 from segments.rules.declarations import inline_param, param
 from segments.rules.lookups import constant_q, not_true_q
@@ -50,9 +50,34 @@ def limits_phrase(during: Period | None, product: Product | None = None, coupon:
 
 
 @condition(
-    "order_count", group="orders", label="Number of orders", unit="count",
+    "order_count",
+    group="orders",
+    label="Number of orders",
+    unit="count",
     example={"at_least": 2, "during": {"within_last": "30d"}},
-)  # fmt: skip
+    synonyms="purchased, frequency, purchases, bought, buyer, buyers, order, orders, ordered, loyal, loyalty, "
+    "repeat, returning, transactions, conversions, times",
+    presets=(
+        Preset(
+            "Has never ordered",
+            {"is": 0},
+            "never ordered, never bought, lead, prospect, non-buyer, no orders, no purchase",
+        ),
+        Preset(
+            "Ordered exactly once",
+            {"is": 1},
+            "first order, one-time buyer, first-time buyer, once, single order",
+        ),
+        Preset(
+            "Ordered at least twice", {"at_least": 2}, "repeat, returning, loyal, twice, second order, again"
+        ),
+        Preset(
+            "Number of orders in a period",
+            {"at_least": 2, "during": {"within_last": "60d"}},
+            "orders in the last days, bought recently, period, frequency, twice",
+        ),
+    ),
+)
 class OrderCount(_OrderCondition):
     """The number of counting orders."""
 
@@ -100,7 +125,15 @@ class OrderCount(_OrderCondition):
         return f"placed {self.number.phrase('order')}{limits_phrase(self.during, self.product, self.coupon)}"
 
 
-@condition("first_order", group="orders", label="First order", unit="moment", example={"within_last": "30d"})
+@condition(
+    "first_order",
+    group="orders",
+    label="First order",
+    unit="moment",
+    example={"within_last": "30d"},
+    synonyms="first purchase, new buyer, became a customer, conversion, converted, acquired",
+    presets=(Preset("New buyers", {"within_last": "30d"}, "new, new buyer, new customer, first-time buyer"),),
+)
 class FirstOrder(MomentFact):
     """The time of the first counting order."""
 
@@ -115,7 +148,20 @@ class FirstOrder(MomentFact):
 
 
 @condition(
-    "last_order", group="orders", label="Last order", unit="moment", example={"not_within_last": "90d"}
+    "last_order",
+    group="orders",
+    label="Last order",
+    unit="moment",
+    example={"not_within_last": "90d"},
+    synonyms="last purchase, latest purchase, recency, purchased, bought, lapsed, lost, churn, win back, at risk",
+    presets=(
+        Preset(
+            "Has not ordered for a while",
+            {"not_within_last": "90d"},
+            "win back, churn, churned, lost, lapsed, at risk, dormant, slipping away",
+        ),
+        Preset("Ordered recently", {"within_last": "30d"}, "recent, active buyer, bought recently"),
+    ),
 )
 class LastOrder(MomentFact):
     """The time of the latest counting order."""
@@ -137,7 +183,12 @@ def _order_phrase(when: Moment, verb: str) -> str:
 
 
 @condition(
-    "days_between_orders", group="orders", label="Days between orders", unit="days", example={"less_than": 60}
+    "days_between_orders",
+    group="orders",
+    label="Days between orders",
+    unit="days",
+    example={"less_than": 60},
+    synonyms="purchase interval, cadence, frequency, cycle, replenishment, repurchase, gap, regular",
 )
 class DaysBetweenOrders(Condition):
     """The mean number of days between consecutive counting orders. Missing with fewer than two orders."""
@@ -160,9 +211,20 @@ class DaysBetweenOrders(Condition):
 
 
 @condition(
-    "discounted_order_share", group="orders", label="Share of discounted orders", unit="share",
+    "discounted_order_share",
+    group="orders",
+    label="Share of discounted orders",
+    unit="share",
     example={"at_least": 0.5, "during": {"within_last": "365d"}},
-)  # fmt: skip
+    synonyms="discount, discounts, coupon, sale, bargain, promotion, promo, deal, voucher, price-sensitive",
+    presets=(
+        Preset(
+            "Mostly buys with a discount",
+            {"at_least": 0.5},
+            "discount, bargain hunter, deal seeker, coupon lover",
+        ),
+    ),
+)
 class DiscountedOrderShare(_OrderCondition):
     """The share of counting orders with a discount or a coupon, from 0 to 1. Missing without orders."""
 
@@ -189,11 +251,36 @@ class DiscountedOrderShare(_OrderCondition):
 
 
 @condition(
-    "bought", group="orders", label="Bought", unit="count",
+    "bought",
+    group="orders",
+    label="Bought",
+    unit="count",
     example={"product": {"category": {"is": "Shoes"}}, "during": {"within_last": "90d"}},
-)  # fmt: skip
+    synonyms="purchased, product, item, article, SKU, category, brand, collection, vendor, coupon, discount "
+    "code, cross-sell, upsell",
+    presets=(
+        Preset("Bought a product", {"product": {"name": {"is": ""}}}, "product, item, article, purchased"),
+        Preset(
+            "Bought from a category",
+            {"product": {"category": {"in": []}}},
+            "category, collection, department, purchased",
+        ),
+        Preset(
+            "Bought a brand",
+            {"product": {"brand": {"in": []}}},
+            "brand, vendor, manufacturer, label, purchased",
+        ),
+        Preset(
+            "Used a coupon",
+            {"coupon": {"exists": True}},
+            "coupon, voucher, discount, discount code, promo code, redeemed",
+        ),
+    ),
+)
 class Bought(_OrderCondition):
     """The customer placed at least one counting order with such a product, coupon or time."""
+
+    verbs = ("at least once", "never")
 
     exposure = Exposure.OPEN
 
@@ -216,7 +303,14 @@ class Bought(_OrderCondition):
         return f"bought {bought}{limits_phrase(self.during, coupon=self.coupon)}"
 
 
-@condition("refund_count", group="orders", label="Number of refunds", unit="count", example={"at_least": 1})
+@condition(
+    "refund_count",
+    group="orders",
+    label="Number of refunds",
+    unit="count",
+    example={"at_least": 1},
+    synonyms="refund, refunded, return, returned, money back, complaint, chargeback, credit note",
+)
 class RefundCount(_OrderCondition):
     """The number of orders of any status that were refunded, fully or in part, by the time they were placed."""
 

@@ -3,6 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
+from babel import Locale
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.lookups import Exact
 
@@ -11,7 +12,7 @@ from core.values import sortable_values
 from customers.consent.states import CONFIRMATION_PERIOD
 from customers.models import Customer, DatedAttribute
 from segments.rules import values
-from segments.rules.base import Condition, Exposure, condition
+from segments.rules.base import Condition, Exposure, Preset, condition
 from segments.rules.birthdays import DAY, NO_DAYS, birthday_q, birthday_ranges
 from segments.rules.context import EvaluationContext
 from segments.rules.declarations import inline_param, required
@@ -23,10 +24,27 @@ from segments.rules.parameters import FLAG, NAME, Scalar, comparison_phrase, fre
 from segments.rules.text_operators import List, Text
 from segments.rules.time_changes import customer_keys, first_seen_in_window, records_in_window
 
+ENGLISH = Locale("en")
 PENDING, PENDING_PERIOD = "pending", Moment("within_last", CONFIRMATION_PERIOD)
 
 
-@condition("known", group="profile", label="Known", unit="flag", example={"is": True})
+@condition(
+    "known",
+    group="profile",
+    label="Known",
+    unit="flag",
+    example={"is": True},
+    synonyms="identified, registered, account, profile, contact, lead, prospect, guest, anonymous, visitor, "
+    "signed up",
+    presets=(
+        Preset(
+            "Anonymous visitors",
+            {"is": True},
+            "anonymous, visitors, guests, unknown, unidentified",
+            is_negated=True,
+        ),
+    ),
+)
 class Known(Condition):
     """Whether the customer has an e-mail address or a phone number."""
 
@@ -44,8 +62,41 @@ class Known(Condition):
     def sentence(self) -> str:
         return "is known" if self.is_ else "is anonymous"
 
+    def negated_sentence(self) -> str:
+        return "is anonymous" if self.is_ else "is known"
 
-@condition("newsletter", group="profile", label="Newsletter", unit="text", example={"is": "subscribed"})
+
+@condition(
+    "newsletter",
+    group="profile",
+    label="Newsletter",
+    unit="text",
+    example={"is": "subscribed"},
+    synonyms="e-mail, subscription, consent, permission, opt-in, opt-out, marketing, mailing list, GDPR, "
+    "privacy, SMS",
+    presets=(
+        Preset(
+            "Subscribed to the newsletter",
+            {"is": "subscribed"},
+            "subscriber, subscribed, opted in, opt-in, consent, accepts marketing, may be written to",
+        ),
+        Preset(
+            "Unsubscribed from the newsletter",
+            {"is": "unsubscribed"},
+            "unsubscribed, unsubscribe, opted out, opt-out, left the newsletter",
+        ),
+        Preset(
+            "Never subscribed to the newsletter",
+            {"is": "never"},
+            "never subscribed, no consent, not subscribed",
+        ),
+        Preset(
+            "Asked for the newsletter, not confirmed",
+            {"is": "pending"},
+            "pending, unconfirmed, double opt-in, waiting for confirmation",
+        ),
+    ),
+)
 class Newsletter(Condition):
     """The newsletter consent. `pending` means a subscription that is not confirmed yet, for up to 30 days.
 
@@ -81,8 +132,25 @@ class Newsletter(Condition):
             PENDING: "has asked for the newsletter in the last 30 days and not confirmed it",
         }[self.is_]
 
+    def negated_sentence(self) -> str:
+        return {
+            "subscribed": "is not subscribed to the newsletter",
+            "unsubscribed": "has not unsubscribed from the newsletter",
+            "never": "has subscribed to the newsletter or unsubscribed from it",
+            PENDING: "has no newsletter subscription that waits to be confirmed",
+        }[self.is_]
 
-@condition("first_seen", group="profile", label="First seen", unit="moment", example={"within_last": "30d"})
+
+@condition(
+    "first_seen",
+    group="profile",
+    label="First seen",
+    unit="moment",
+    example={"within_last": "30d"},
+    synonyms="new, first visit, signed up, sign-up date, registered, created, joined, acquired, acquisition, "
+    "cohort, customer since",
+    presets=(Preset("New customers and visitors", {"within_last": "30d"}, "new, newcomer, recently joined"),),
+)
 class FirstSeen(MomentFact):
     """The time of the customer's first visit or first record."""
 
@@ -96,9 +164,26 @@ class FirstSeen(MomentFact):
         return f"was first seen {self.when.phrase()}"
 
 
-@condition("contact", group="profile", label="Can be reached by", unit="text", example={"has": "email"})
+@condition(
+    "contact",
+    group="profile",
+    label="E-mail or phone",
+    unit="text",
+    example={"has": "email"},
+    synonyms="reachable, contact details, contact data, address",
+    presets=(
+        Preset("Has an e-mail address", {"has": "email"}, "email, e-mail, mail address"),
+        Preset(
+            "Has a phone number",
+            {"has": "phone"},
+            "phone, telephone, mobile, cell, SMS, text message, WhatsApp",
+        ),
+    ),
+)
 class Contact(Condition):
     """Whether the customer has an e-mail address, or a phone number."""
+
+    verbs = ("has", "does not have")
 
     exposure = Exposure.VALUE
 
@@ -113,9 +198,18 @@ class Contact(Condition):
     def sentence(self) -> str:
         return "has an e-mail address" if self.has == "email" else "has a phone number"
 
+    def negated_sentence(self) -> str:
+        return "has no e-mail address" if self.has == "email" else "has no phone number"
+
 
 @condition(
-    "subscribed_at", group="profile", label="Subscribed at", unit="moment", example={"within_last": "7d"}
+    "subscribed_at",
+    group="profile",
+    label="Subscribed at",
+    unit="moment",
+    example={"within_last": "7d"},
+    synonyms="subscriber since, subscription date, new subscriber, opt-in date, consent date, joined the "
+    "newsletter",
 )
 class SubscribedAt(Condition):
     """The time at which the customer subscribed to the newsletter."""
@@ -150,10 +244,25 @@ class _ProfileText(Condition):
         return F(self.column)
 
     def sentence(self) -> str:
-        return f"has a {self.column} that {self.operator.phrase()}"
+        return f"has a {self.column} that {self.operator.phrase(self.display_name)}"
+
+    def negated_sentence(self) -> str:
+        return f"does not have a {self.column} that {self.operator.phrase(self.display_name)}"
+
+    @staticmethod
+    def display_name(value: str) -> str:
+        """Return how sentences show a value."""
+        return value
 
 
-@condition("country", group="profile", label="Country", unit="text", example={"in": ["DE", "FR"]})
+@condition(
+    "country",
+    group="profile",
+    label="Country",
+    unit="text",
+    example={"in": ["DE", "FR"]},
+    synonyms="nation, land, location, region, market, geography, lives in, shipping country, address",
+)
 class Country(_ProfileText):
     """The customer's country, as the shop writes it."""
 
@@ -162,8 +271,19 @@ class Country(_ProfileText):
     column = "country"
     operator: Text = inline_param(Text)
 
+    @staticmethod
+    def display_name(value: str) -> str:
+        return str(ENGLISH.territories.get(value.upper(), value))
 
-@condition("language", group="profile", label="Language", unit="text", example={"is": "de"})
+
+@condition(
+    "language",
+    group="profile",
+    label="Language",
+    unit="text",
+    example={"is": "de"},
+    synonyms="locale, speaks, tongue, translation",
+)
 class Language(_ProfileText):
     """The customer's language, as the shop writes it."""
 
@@ -172,8 +292,20 @@ class Language(_ProfileText):
     column = "language"
     operator: Text = inline_param(Text)
 
+    @staticmethod
+    def display_name(value: str) -> str:
+        code = value.lower() if len(value) < 4 else value.replace("-", "_")
+        return str(ENGLISH.languages.get(code, value))
 
-@condition("city", group="profile", label="City", unit="text", example={"starts_with": "Saint"})
+
+@condition(
+    "city",
+    group="profile",
+    label="City",
+    unit="text",
+    example={"starts_with": "Saint"},
+    synonyms="town, place, location, region, lives in, address",
+)
 class City(_ProfileText):
     """The customer's city."""
 
@@ -181,7 +313,15 @@ class City(_ProfileText):
     operator: Text = inline_param(Text)
 
 
-@condition("source", group="profile", label="Source", unit="text", example={"is": "google"})
+@condition(
+    "source",
+    group="profile",
+    label="Source",
+    unit="text",
+    example={"is": "google"},
+    synonyms="UTM, utm_source, campaign, channel, referrer, referral, acquisition, traffic, origin, came from, "
+    "medium, attribution, ad, ads, Instagram, Facebook, Google",
+)
 class Source(_ProfileText):
     """Where the customer came from, such as `google`."""
 
@@ -197,6 +337,9 @@ class Source(_ProfileText):
     label="Attribute",
     unit="free",
     example={"name": "loyalty_tier", "is": "gold"},
+    synonyms="tag, tags, custom field, custom property, metafield, trait, label, gender, age, company, loyalty "
+    "tier, points, size, membership, preference",
+    presets=(Preset("Has a tag", {"name": "tags", "has": ""}, "tag, tags, tagged, label"),),
 )
 class Attribute(Condition):
     """One of the shop's own attributes: a text, a number, a date, or a list of texts."""
@@ -227,7 +370,15 @@ class Attribute(Condition):
         return f"has an attribute “{self.name_}” that {comparison_phrase(self.operator)}"
 
 
-@condition("birthday", group="profile", label="Birthday", unit="date", example={"within_next": "7d"})
+@condition(
+    "birthday",
+    group="profile",
+    label="Birthday",
+    unit="date",
+    example={"within_next": "7d"},
+    synonyms="birth date, born, anniversary, age, celebrate",
+    presets=(Preset("Birthday today", {"within_next": "0d"}, "birthday today"),),
+)
 class Birthday(Condition):
     """The customer has a birthday within the next days, in the shop's time zone. `0d` means today.
 

@@ -14,7 +14,7 @@ from django.db.models.lookups import GreaterThan, LessThanOrEqual
 from core.values.decimals import from_units
 from customers.models import Facts
 from segments.rules import population
-from segments.rules.base import Condition, Exposure, condition
+from segments.rules.base import Condition, Exposure, Preset, condition
 from segments.rules.context import EvaluationContext, Statistic
 from segments.rules.declarations import param
 from segments.rules.formatting import format_instant, format_number
@@ -35,6 +35,20 @@ SCORED_FACTS = {"recency": "last_order_at", "frequency": "order_count", "monetar
     label="RFM scores",
     unit="text",
     example={"recency": {"is": 5}, "monetary": {"at_least": 4}},
+    synonyms="RFM, recency, frequency, monetary, score, quintile, champions, VIP, loyal, at risk, engagement, best "
+    "customers",
+    presets=(
+        Preset(
+            "Champions by RFM",
+            {"recency": {"at_least": 4}, "frequency": {"at_least": 4}, "monetary": {"at_least": 4}},
+            "champions, VIP, best customers, loyal",
+        ),
+        Preset(
+            "Good customers at risk by RFM",
+            {"recency": {"at_most": 2}, "frequency": {"at_least": 4}},
+            "at risk, win back, churn, slipping away",
+        ),
+    ),
 )
 class Rfm(Condition):
     """Quintile scores from 1 to 5 among customers with a counting order. 5 is always the best score.
@@ -44,6 +58,8 @@ class Rfm(Condition):
     for monetary. The recency score is 6 minus the score of the time since the last order. Source: Hughes (1994),
     Strategic Database Marketing, with interpolated quintiles.
     """
+
+    verbs = ("are", "are not")
 
     exposure = Exposure.OPEN
 

@@ -21,6 +21,7 @@ BUCKET_COUNT = 100
     label="Random bucket",
     unit="count",
     example={"between": [0, 9], "salt": "test-1"},
+    synonyms="random, sample, split, test group, control group, A/B test, holdout, share of customers",
 )
 class RandomBucket(Condition):
     """A random sample of the customers. Each customer is always in the same one of 100 equal buckets, from 0 to 99.

@@ -1,6 +1,8 @@
 """Filters on members of other segments."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Self
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
@@ -14,7 +16,14 @@ from segments.rules.parameters import Scalar
 from segments.rules.time_changes import records_in_window
 
 
-@condition("in_segment", group="segments", label="In segment", unit="moment", example={"is": "hero"})
+@condition(
+    "in_segment",
+    group="segments",
+    label="In segment",
+    unit="moment",
+    example={"is": "hero"},
+    synonyms="member, group, list, fixed list, audience, cohort, include, exclude",
+)
 class InSegment(Condition):
     """The customer is a member of another segment."""
 
@@ -48,7 +57,13 @@ class InSegment(Condition):
     def referenced_segments(self) -> set[str]:
         return {self.is_}
 
+    def with_segment_names(self, names: Mapping[str, str]) -> Self:
+        return replace(self, is_=names.get(self.is_, self.is_))  # type: ignore[type-var]
+
     def sentence(self) -> str:
         return f"is in the segment “{self.is_}”" + (
             f", entered {self.entered.phrase()}" if self.entered else ""
         )
+
+    def negated_sentence(self) -> str:
+        return super().negated_sentence() if self.entered else f"is not in the segment “{self.is_}”"

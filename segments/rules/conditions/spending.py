@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet
 
 from core.values.decimals import SCALE, from_units
-from segments.rules.base import Condition, Exposure, condition
+from segments.rules.base import Condition, Exposure, Preset, condition
 from segments.rules.context import EvaluationContext, Statistic
 from segments.rules.declarations import inline_param, param
 from segments.rules.measures import (
@@ -68,7 +68,23 @@ class _AmountCondition(Condition):
         )
 
 
-@condition("total_spent", group="spending", label="Total spent", unit="amount", example={"above": "average"})
+@condition(
+    "total_spent",
+    group="spending",
+    label="Total spent",
+    unit="amount",
+    example={"above": "average"},
+    synonyms="spend, spent, spender, revenue, LTV, lifetime value, CLV, value, sales, turnover, money, amount, "
+    "monetary, VIP, worth",
+    presets=(
+        Preset(
+            "Top spenders",
+            {"top_percent": 10},
+            "VIP, top, best customers, big spenders, high value, whales, spend, LTV, revenue",
+        ),
+        Preset("Spent more than the average", {"above": "average"}, "above average, good customers, spend"),
+    ),
+)
 class TotalSpent(_AmountCondition):
     """Sum of the values of all counting orders, or of those placed in a period. 0 without orders."""
 
@@ -92,6 +108,7 @@ class TotalSpent(_AmountCondition):
     label="Average order value",
     unit="amount",
     example={"at_least": 50},
+    synonyms="AOV, order value, basket, basket size, basket value, ticket, spend per order, price",
 )
 class AverageOrderValue(_AmountCondition):
     """Mean value of counting orders. Missing without orders."""
