@@ -137,6 +137,7 @@ def addresses() -> Iterator[str]:
     yield reverse("admin:segments_segment_customer_counts")
     for kind in ("event", "attribute", "property", "coupon", "source", "sku", "country"):
         yield f"{reverse('admin:segments_segment_rule_suggestions')}?of={kind}"
+        yield f"{reverse('admin:segments_segment_rule_unknown_values')}?of={kind}&value=example.org"
     for model in admin.site._registry:
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         for row in model._default_manager.order_by("pk")[:3]:

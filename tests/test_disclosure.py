@@ -164,5 +164,20 @@ def test_suggestions_reveal_no_masked_data():
         for role in ("Viewer", "Marketer")
     )
 
-    assert sorted(marketer) == ["anna@example.org", "annual fair"]
-    assert viewer == ["annual fair"]
+    assert sorted(one["value"] for one in marketer) == ["anna@example.org", "annual fair"]
+    assert [one["value"] for one in viewer] == ["annual fair"]
+
+
+def test_nobody_learns_from_unknown_values_what_is_masked():
+    customers("c2,,anna@example.org", "c3,,annual fair", header="customer_id,email,source")
+    asked = {
+        "of": "source",
+        "value": ["anna@example.org", "bert@example.org", "annual far", "anna@example.or"],
+    }
+    viewer, marketer = (
+        staff(role).get(reverse("admin:segments_segment_rule_unknown_values"), asked).json()["unknown"]
+        for role in ("Viewer", "Marketer")
+    )
+
+    assert list(marketer) == ["bert@example.org", "annual far", "anna@example.or"]
+    assert viewer == {"annual far": [{"value": "annual fair", "customers": 1}]}

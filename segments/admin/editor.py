@@ -5,6 +5,7 @@ The page contains the rule as JSON in a text area, which also works without Java
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -17,17 +18,19 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
 from core.db import time_limits
+from core.shop import shop
 from customers.admin import contact_data
 from customers.models import Customer
 from segments import disclosure, references, segment_store
 from segments.evaluation import counting, suggestions
 from segments.models import Segment
-from segments.rules import Rule, RuleError, parse
-from segments.rules.catalogue import GROUP_LABELS, list_filters
+from segments.rules import Condition, Rule, RuleError, parse, registry
+from segments.rules.catalogue import GROUP_LABELS, UNRECORDED, list_filters
 
 from .access import VIEW_CUSTOMER, VIEW_SEGMENT
 
 MAX_RULE_BYTES = 1_000_000
+MAX_CHECKED_VALUES = 20
 NO_WORKER = "Counting takes longer than usual, and no worker can continue it, because Redis is unavailable."
 
 
@@ -51,14 +54,26 @@ class RuleEditorWidget(UnfoldAdminTextareaWidget):
         return super().get_context(name, value, attrs) | {
             "knowledge": {
                 "groups": GROUP_LABELS,
-                "filters": [asdict(entry) for entry in list_filters()],
-                "segments": list(Segment.objects.order_by("name").values("slug", "name")),
+                "filters": [asdict(entry) | _editor_entry(registry[entry.name]) for entry in list_filters()],
+                "unrecorded": [asdict(one) for one in UNRECORDED],
+                "segments": list(Segment.objects.order_by("name").values("slug", "name", "size")),
+                "currency": shop().currency,
                 "urls": {
                     name: reverse(f"admin:segments_segment_rule_{name}")
-                    for name in ("count", "details", "suggestions")
+                    for name in ("count", "details", "suggestions", "unknown_values")
                 },
             }
         }
+
+
+def _editor_entry(cls: type[Condition]) -> dict[str, Any]:
+    """Return what the editor knows of a filter besides the catalogue of the API."""
+    return {
+        "unit": cls.unit,
+        "verbs": cls.verbs,
+        "synonyms": cls.synonyms,
+        "presets": [asdict(preset) for preset in cls.presets],
+    }
 
 
 @require_permissions(VIEW_SEGMENT, methods=WRITE_METHODS)
@@ -68,7 +83,7 @@ def count_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         given, rule = _parse_request(request)
     except RuleError as error:
         return _error_response(error)
-    data: dict[str, Any] = {"sentence": f"Everyone who {rule.sentence()}"}
+    data: dict[str, Any] = {"sentence": f"Everyone who {references.with_segment_names(rule).sentence()}"}
     try:
         return JsonResponse(data | _count_data(counting.count_matching(rule, settings.COUNT_PATIENCE)))
     except time_limits.StatementTimeout:
@@ -106,18 +121,35 @@ def count_result_view(model_admin: Any, request: HttpRequest, ticket: str) -> Ht
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def suggestions_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Return values of the shop's records, of one kind and containing a text."""
+    """Return values of the shop's records, of one kind and containing a text, with their customers."""
     kind, part, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "q", "name"))
     if not contact_data.may_suggest(request, kind):
         return JsonResponse({"values": []})
     try:
         with time_limits.time_limit(counting.COUNT_SECONDS):
             values = suggestions.suggest_values(kind, part, name)
-            return JsonResponse(
-                {"values": [value for value in values if contact_data.is_visible(request, value)]}
-            )
     except (KeyError, time_limits.StatementTimeout):
-        return JsonResponse({"values": []})
+        values = []
+    return JsonResponse({"values": _visible_values(request, values)})
+
+
+@require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
+def unknown_values_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Return which of the given values no record has, each with the values most like it."""
+    kind, name = (request.GET.get(key, "").replace("\x00", "") for key in ("of", "name"))
+    unknown: dict[str, Any] = {}
+    if not contact_data.may_suggest(request, kind):
+        return JsonResponse({"unknown": unknown})
+    with suppress(KeyError, time_limits.StatementTimeout), time_limits.time_limit(counting.COUNT_SECONDS):
+        for value in request.GET.getlist("value")[:MAX_CHECKED_VALUES]:
+            nearest = suggestions.nearest_values(kind, value.replace("\x00", ""), name)
+            if nearest is not None and contact_data.is_visible(request, value):
+                unknown[value] = _visible_values(request, nearest)
+    return JsonResponse({"unknown": unknown})
+
+
+def _visible_values(request: HttpRequest, values: list[suggestions.SuggestedValue]) -> list[dict[str, Any]]:
+    return [asdict(one) for one in values if contact_data.is_visible(request, one.value)]
 
 
 def _parse_request(request: HttpRequest) -> tuple[Any, Rule]:

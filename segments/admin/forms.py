@@ -92,6 +92,11 @@ class SegmentForm(forms.ModelForm):
     sees_contact = False
     """Whether the person may see contact data. Set by the admin."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is None and "name" in self.fields:
+            self.fields["name"].widget.attrs["autofocus"] = True
+
     class Meta:
         model = Segment
         fields: tuple[str, ...] = ("name", "slug", "description", "rule", "is_active", "is_public")

@@ -92,6 +92,7 @@ class SegmentAdmin(CappedListAdmin):
                 ("rule/count/", editor.count_view, "rule_count"),
                 ("rule/details/", editor.details_view, "rule_details"),
                 ("rule/suggestions/", editor.suggestions_view, "rule_suggestions"),
+                ("rule/unknown-values/", editor.unknown_values_view, "rule_unknown_values"),
                 ("rule/count/<str:ticket>/", editor.count_result_view, "rule_count_result"),
                 ("<int:pk>/rule/", SegmentAdmin.form_view, "rule"),
                 ("<int:pk>/revenue/", overview.revenue_view, "revenue"),

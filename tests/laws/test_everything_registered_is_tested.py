@@ -79,6 +79,7 @@ NO_PAGES = {
             "segments_segment_rule_count_result",
             "segments_segment_rule_details",
             "segments_segment_rule_suggestions",
+            "segments_segment_rule_unknown_values",
             "segments_segment_template_size",
         ],
         PART,

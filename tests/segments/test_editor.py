@@ -1,6 +1,7 @@
 """The requests of the rule editor, and the form without JavaScript."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from django.test import Client
 from django.urls import reverse
 
 from segments.models import Segment
+from segments.rules import parse, registry
+from segments.rules.catalogue import UNRECORDED
 from tests.support import shop
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +35,14 @@ def ask(client: Client, page: str, rule: Any, **others: str) -> dict[str, Any]:
 
 
 def suggested(client: Client, **query: str) -> list[str]:
-    return list(client.get(reverse("admin:segments_segment_rule_suggestions"), query).json()["values"])
+    values = client.get(reverse("admin:segments_segment_rule_suggestions"), query).json()["values"]
+    return [one["value"] for one in values]
+
+
+def unknown(client: Client, of: str, *values: str) -> dict[str, list[tuple[str, int]]]:
+    query = {"of": of, "value": values}
+    found = client.get(reverse("admin:segments_segment_rule_unknown_values"), query).json()["unknown"]
+    return {value: [(one["value"], one["customers"]) for one in nearest] for value, nearest in found.items()}
 
 
 def test_a_rule_is_shown_as_a_sentence_and_counted(admin_client, small_shop):
@@ -48,7 +58,7 @@ def test_each_condition_is_counted_and_a_sample_is_shown(admin_client, small_sho
     answer = ask(admin_client, "details", RULE)
 
     assert answer["conditions"] == {"rule.all[0].known": 2, "rule.all[1].country": 2}
-    assert [one["name"] for one in answer["sample"]] == ["c1"]
+    assert [one["name"] for one in answer["sample"]] == ["c1@example.org"]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +76,16 @@ def test_errors_have_their_path(admin_client, rule, path, page):
 
     assert error["path"] == path
     assert error["message"]
+
+
+def test_the_sentence_has_the_names_of_segments(admin_client):
+    shop.segment("well-known", {"known": {"is": True}})
+
+    rule = {"all": [{"in_segment": {"is": "well-known"}}, {"none": [{"in_segment": {"is": "well-known"}}]}]}
+
+    assert ask(admin_client, "count", rule)["sentence"] == (
+        "Everyone who is in the segment “Well-Known” and is not in the segment “Well-Known”"
+    )
 
 
 def test_a_segment_cannot_refer_to_itself(admin_client):
@@ -88,6 +108,31 @@ def test_values_of_the_shop_are_suggested(admin_client, small_shop):
     assert suggested(admin_client, of="country", q="d") == ["DE"]
     assert suggested(admin_client, of="coupon") == ["SPRING"]
     assert suggested(admin_client, of="what nobody has") == []
+
+
+def test_values_have_the_number_of_their_customers(admin_client, small_shop):
+    shop.orders("o2,c1,2026-03-02,SPRING", "o3,c2,2026-03-02,SPRING",
+                header="order_id,customer_id,placed_at,coupon_code")  # fmt: skip
+    address = reverse("admin:segments_segment_rule_suggestions")
+
+    assert admin_client.get(address, {"of": "country"}).json()["values"] == [
+        {"value": "FR", "customers": 2},
+        {"value": "DE", "customers": 1},
+    ]
+    assert admin_client.get(address, {"of": "coupon"}).json()["values"] == [
+        {"value": "SPRING", "customers": 2}
+    ]
+
+
+def test_a_value_that_no_record_has_comes_with_the_nearest_ones(admin_client, small_shop):
+    shop.event_with('{"price": 10}')
+
+    assert unknown(admin_client, "coupon", "spring", "SPRNG", "WINTER") == {
+        "SPRNG": [("SPRING", 1)],
+        "WINTER": [],
+    }
+    assert list(unknown(admin_client, "property", "price", "Price")) == ["Price"]
+    assert unknown(admin_client, "what nobody has", "x") == {}
 
 
 def test_attributes_and_properties_are_suggested_by_name_and_value(admin_client):
@@ -115,3 +160,27 @@ def test_without_javascript_the_rule_is_a_text_field(admin_client):
     admin_client.post(reverse("admin:segments_segment_add"), given)
 
     assert Segment.objects.get(slug="french").rule == RULE
+
+
+@pytest.mark.parametrize("name", registry)
+def test_every_filter_is_found_by_other_words_than_its_label(name):
+    words = {word.strip().casefold() for word in registry[name].synonyms.split(",")}
+
+    assert words - {"", registry[name].label.casefold()}
+
+
+@pytest.mark.parametrize(("name", "preset"), [(n, p) for n, cls in registry.items() for p in cls.presets])
+def test_every_common_question_is_a_rule_once_its_blanks_are_filled_in(name, preset):
+    assert preset.synonyms
+    parse({name: filled_in(preset.parameters)})
+
+
+def test_what_is_not_recorded_names_filters_that_exist():
+    assert {name for one in UNRECORDED for name in one.nearest} <= set(registry)
+
+
+def filled_in(value: Any) -> Any:
+    """Return the parameters with a text in place of each blank."""
+    if isinstance(value, Mapping):
+        return {key: filled_in(part) for key, part in value.items()}
+    return {"": "lamp", "[]": ["lamp"]}.get(str(value), value)

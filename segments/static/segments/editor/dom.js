@@ -10,7 +10,9 @@ export function el(tag, attributes = {}, ...children) {
     else if (name === "value") made.value = value;
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  made.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return made;
 }
 
@@ -27,10 +29,17 @@ export function iconButton(name, label, onclick, attributes = {}) {
   );
 }
 
-/** Return a select. While somebody types the beginning of an option, `onchange` is delayed, because it may redraw the page. */
+/**
+ * Return a select. An option is a key and a label, or a label with a list of options.
+ *
+ * While somebody types the beginning of an option, `onchange` is delayed, because it may redraw the page.
+ */
 export function select(options, value, onchange, attributes = {}) {
-  const made = el("select", { class: "rule-input", ...attributes });
-  for (const [key, label] of options) made.append(el("option", { value: key }, label));
+  const option = (one) =>
+    Array.isArray(one)
+      ? el("option", { value: one[0] }, one[1])
+      : el("optgroup", { label: one.label }, one.options.map(option));
+  const made = el("select", { class: "rule-input", ...attributes }, options.map(option));
   made.value = value;
   let typedAt = -Infinity;
   let timer = null;
@@ -50,6 +59,48 @@ export function select(options, value, onchange, attributes = {}) {
   });
   made.addEventListener("blur", () => timer && notify());
   return made;
+}
+
+let isPressed = false;
+let waiting = [];
+document.addEventListener("pointerdown", () => {
+  isPressed = true;
+});
+for (const end of ["pointerup", "pointercancel"])
+  document.addEventListener(end, () => {
+    isPressed = false;
+    const acts = waiting;
+    waiting = [];
+    setTimeout(() => {
+      for (const act of acts) act();
+    });
+  });
+
+/** Act once the focus has moved and no pointer is pressed: what moves a pressed button away would take its click. */
+export function afterwards(act) {
+  if (isPressed) waiting.push(act);
+  else setTimeout(act);
+}
+
+/** Return a text without case and accents, to be searched. */
+export function fold(text) {
+  return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
+/** Return how alike two folded texts are, from 0 to 1, by their pairs of letters. */
+export function likeness(one, other) {
+  const pairs = (text) => Array.from({ length: text.length - 1 }, (_, place) => text.slice(place, place + 2));
+  const left = pairs(one);
+  const right = pairs(other);
+  const total = left.length + right.length;
+  let shared = 0;
+  for (const pair of left) {
+    const place = right.indexOf(pair);
+    if (place < 0) continue;
+    right.splice(place, 1);
+    shared++;
+  }
+  return total ? (2 * shared) / total : 0;
 }
 
 export const number = new Intl.NumberFormat("en");

@@ -1,9 +1,12 @@
 // The rule editor: shows the rule of a text area as groups and conditions, keeps both in step, and counts who matches.
 
-import { el, icon, iconButton, number, select } from "./dom.js";
-import { drawParams, startingParams } from "./fields.js";
+import { afterwards, el, icon, iconButton, number, select } from "./dom.js";
+import { drawParams } from "./fields.js";
+import { menuButton } from "./menu.js";
 import { openPicker } from "./picker.js";
+import { startingParams } from "./schema.js";
 import * as tree from "./tree.js";
+import { ShopValues } from "./values.js";
 
 const PAUSE = 400; // ms after the last change, before a count is requested
 const POLL = 1000;
@@ -16,13 +19,19 @@ class RuleEditor {
     this.knowledge = JSON.parse(host.querySelector("script").textContent);
     this.filters = Object.fromEntries(this.knowledge.filters.map((one) => [one.name, one]));
     this.form = this.area.form;
+    this.values = new ShopValues(this.knowledge.urls);
     this.counts = {};
+    this.everybody = null;
+    this.error = null;
+    this.unvisited = new Set(); // the ids of conditions that were added
+    this.visited = new Set(); // the keys of their inputs that were left
     this.past = [];
     this.future = [];
     this.build(host);
     this.readArea({ isFirst: true });
     this.area.addEventListener("input", () => this.readArea({}));
     this.form.addEventListener("reset", () => setTimeout(() => this.readArea({})));
+    this.form.querySelector("[autofocus]")?.focus(); // the browser gives up while the page is being built
   }
 
   // -- Frame
@@ -57,6 +66,7 @@ class RuleEditor {
       this.status,
     );
     editor.addEventListener("keydown", (event) => this.onKey(event));
+    editor.addEventListener("focusout", (event) => this.onLeave(event));
     host.prepend(editor);
     this.showJson(false);
   }
@@ -78,6 +88,7 @@ class RuleEditor {
     try {
       const root = text && text !== "null" ? tree.fromJson(JSON.parse(text), this.filters) : tree.group();
       if (!isFirst) this.remember();
+      this.unvisited.clear();
       this.root = root;
       this.text = this.written();
       this.showProblem(null);
@@ -141,6 +152,7 @@ class RuleEditor {
   }
 
   onKey(event) {
+    if (event.key === "Enter" && event.target.matches("input")) event.preventDefault(); // it would submit the form
     if (
       (event.ctrlKey || event.metaKey) &&
       event.key.toLowerCase() === "z" &&
@@ -160,6 +172,14 @@ class RuleEditor {
     }
   }
 
+  /** Show the error of an input once it is left. */
+  onLeave(event) {
+    const { key } = event.target.dataset;
+    if (!key || this.visited.has(key)) return;
+    this.visited.add(key);
+    afterwards(() => this.error && this.showError(this.error));
+  }
+
   // -- Changes of structure
 
   change(act, { focus = null, words = "" } = {}) {
@@ -171,32 +191,45 @@ class RuleEditor {
   }
 
   add(parent, button) {
-    openPicker(this.knowledge, button, (filter) => {
-      const made = tree.condition(
-        filter.name,
-        startingParams(filter.parameters, filter.example[filter.name]),
-      );
-      this.change(() => parent.children.push(made), { words: `${filter.label} added` });
+    openPicker(this.offered(), button, (entry) => {
+      const made = tree.condition(entry.filter.name, this.paramsOf(entry), entry.isNegated);
+      this.unvisited.add(made.id);
+      this.change(() => parent.children.push(made), { words: `${entry.label} added` });
       this.focusInto(made);
     });
   }
 
   exchange(node, button) {
-    openPicker(this.knowledge, button, (filter) => {
-      if (filter.name === node.filter) return;
+    openPicker(this.offered(), button, (entry) => {
+      const { filter, isNegated } = entry;
+      if (filter.name === node.filter && !entry.params) return;
+      this.unvisited.add(node.id);
       this.change(
-        () => {
-          node.filter = filter.name;
-          node.params = startingParams(filter.parameters, filter.example[filter.name]);
+        () => Object.assign(node, { filter: filter.name, params: this.paramsOf(entry), isNegated }),
+        {
+          words: `Changed to ${entry.label}`,
         },
-        { focus: `${node.id}:filter`, words: `Changed to ${filter.label}` },
       );
+      this.focusInto(node);
     });
+  }
+
+  /** Return what conditions can be made of: a segment cannot refer to itself. */
+  offered() {
+    return { ...this.knowledge, segments: this.otherSegments() };
+  }
+
+  otherSegments() {
+    return this.knowledge.segments.filter((one) => one.slug !== this.slug());
+  }
+
+  paramsOf({ filter, params }) {
+    return structuredClone(params ?? startingParams(filter.parameters, filter.example[filter.name]));
   }
 
   step(node, by) {
     if (node === this.root) return;
-    const focus = document.activeElement?.dataset.key ?? `${node.id}:${by < 0 ? "up" : "down"}`;
+    const focus = document.activeElement?.dataset.key ?? `${node.id}:menu`;
     this.change(() => tree.step(this.root, node, by), { focus, words: by < 0 ? "Moved up" : "Moved down" });
   }
 
@@ -224,7 +257,20 @@ class RuleEditor {
 
   focusInto(node) {
     const item = this.canvas.querySelector(`[data-node="${node.id}"]`);
-    (item?.querySelector(".rule-params .rule-input") ?? item?.querySelector("button"))?.focus();
+    const inputs = [...(item?.querySelectorAll(".rule-params :is(input, select)[data-path]") ?? [])];
+    const first =
+      inputs.find((input) => !input.value) ?? inputs[0] ?? item?.querySelector(".rule-params button");
+    first?.focus();
+    if (first?.matches("input")) first.select();
+  }
+
+  focusWithin(node, path) {
+    const wanted = `${this.paths.get(node)}${path}`;
+    const input = this.canvas.querySelector(
+      `[data-node="${node.id}"] :is(input, select)[data-path^="${CSS.escape(wanted)}"]`,
+    );
+    input?.focus();
+    if (input?.matches("input")) input.select();
   }
 
   drawGroup(node, parent) {
@@ -315,31 +361,26 @@ class RuleEditor {
     const filter = this.filters[node.filter];
     const path = this.paths.get(node);
     const scene = {
+      node,
       filter: node.filter,
       label: filter.label,
+      unit: filter.unit,
+      verbs: filter.verbs,
+      currency: this.knowledge.currency,
       key: `${node.id}:`,
-      segments: this.knowledge.segments.filter((one) => one.slug !== this.slug()),
-      suggest: (...query) => this.suggest(...query),
-      changed: ({ isStructure, key, focus, within }) => {
-        if (isStructure) {
-          this.draw(focus ?? document.activeElement?.dataset?.key);
-          if (within)
-            this.canvas
-              .querySelector(
-                `[data-node="${node.id}"] :is(input, select)[data-path^="${CSS.escape(this.paths.get(node) + within)}"]`,
-              )
-              ?.focus();
-        }
+      segments: this.otherSegments(),
+      values: this.values,
+      drawParams,
+      changed: ({ isStructure, isLeaving, key, focus, within }) => {
         this.commit({ typed: isStructure ? null : `${node.id}${key}` });
+        if (isLeaving) afterwards(() => this.draw());
+        else if (isStructure) this.draw(focus ?? document.activeElement?.dataset?.key);
+        if (within) this.focusWithin(node, within);
       },
     };
-    const relative = "";
-    const params = el(
-      "div",
-      { class: "rule-params" },
-      drawParams(filter.parameters, node.params, relative, scene),
-    );
+    const params = el("div", { class: "rule-params" }, drawParams(filter.parameters, node.params, "", scene));
     for (const one of params.querySelectorAll("[data-path]")) one.dataset.path = path + one.dataset.path;
+    const notes = [...params.querySelectorAll(".rule-note")]; // they stand below all fields
     const name = el(
       "button",
       {
@@ -357,8 +398,8 @@ class RuleEditor {
       "div",
       { class: "rule-condition", role: "group", "aria-label": filter.label, data: { node: node.id, path } },
       this.handle(node),
-      el("div", { class: "rule-body" }, name, params),
-      el("span", { class: "rule-badge", data: { count: path } }),
+      el("div", { class: "rule-body" }, name, params, notes),
+      el("span", { class: "rule-badge", data: { count: path, ...(node.isNegated && { negated: "" }) } }),
       this.actions(node, parent),
     );
     this.takeDrops(box, node);
@@ -367,45 +408,45 @@ class RuleEditor {
 
   actions(node, parent) {
     const label = node.word ? "group" : this.filters[node.filter].label;
-    const button = (symbol, words, act, key) =>
-      iconButton(symbol, `${words}: ${label}`, act, { data: { key: `${node.id}:${key}` } });
-    return el(
-      "span",
-      { class: "rule-actions" },
-      button("arrow_upward", "Move up (Alt+↑)", () => this.step(node, -1), "up"),
-      button("arrow_downward", "Move down (Alt+↓)", () => this.step(node, 1), "down"),
-      button(
-        "content_copy",
-        "Duplicate",
-        () =>
-          this.change(() => tree.duplicate(this.root, node), {
-            focus: (copy) => `${copy.id}:copy`,
-            words: "Duplicated",
-          }),
-        "copy",
-      ),
-      node.word
-        ? button(
-            "select_all",
-            "Dissolve the group",
-            () =>
-              this.change(() => tree.unwrap(this.root, node), {
-                focus: `${parent.id}:add`,
-                words: "Group dissolved",
-              }),
-            "unwrap",
-          )
-        : button(
-            "folder",
-            "Wrap in a group",
-            () =>
-              this.change(() => tree.wrap(this.root, node), {
-                focus: (made) => `${made.id}:word`,
-                words: "Wrapped in a group",
-              }),
-            "wrap",
-          ),
-      button("delete", "Remove", () => this.remove(node), "remove"),
+    const removal = { symbol: "delete", label: "Remove", act: () => this.remove(node) };
+    const copying = {
+      symbol: "content_copy",
+      label: "Duplicate",
+      act: () =>
+        this.change(() => tree.duplicate(this.root, node), {
+          focus: (copy) => `${copy.id}:menu`,
+          words: "Duplicated",
+        }),
+    };
+    const grouping = node.word
+      ? {
+          symbol: "select_all",
+          label: "Dissolve the group",
+          act: () =>
+            this.change(() => tree.unwrap(this.root, node), {
+              focus: `${parent.id}:add`,
+              words: "Group dissolved",
+            }),
+        }
+      : {
+          symbol: "folder",
+          label: "Put into a group",
+          act: () =>
+            this.change(() => tree.wrap(this.root, node), {
+              focus: (made) => `${made.id}:word`,
+              words: "Put into a group",
+            }),
+        };
+    return menuButton(
+      `Actions: ${label}`,
+      [
+        { symbol: "arrow_upward", label: "Move up", keys: "Alt+↑", act: () => this.step(node, -1) },
+        { symbol: "arrow_downward", label: "Move down", keys: "Alt+↓", act: () => this.step(node, 1) },
+        copying,
+        grouping,
+        removal,
+      ],
+      { data: { key: `${node.id}:menu` } },
     );
   }
 
@@ -481,6 +522,7 @@ class RuleEditor {
     this.asked = new AbortController();
     this.count.classList.add("is-stale");
     this.canvas.classList.add("is-stale");
+    this.error = null;
     if (!this.text) return this.showNothing();
     this.timer = setTimeout(
       () =>
@@ -494,7 +536,7 @@ class RuleEditor {
   async counted() {
     const answer = await this.post(this.knowledge.urls.count);
     this.showError(answer.error);
-    if (answer.error) return this.showCount({ problem: "The number appears when the rule is valid." });
+    if (answer.error) return this.showCount({ problem: "The number appears when the rule is complete." });
     this.sentence.textContent = answer.sentence;
     this.showCount(answer);
     if (answer.waiting) return this.wait(answer.waiting);
@@ -509,15 +551,6 @@ class RuleEditor {
       if (!answer.counted && !answer.problem) continue;
       this.showCount(answer);
       return this.showDetails(answer);
-    }
-  }
-
-  async suggest(of, part, name) {
-    const query = new URLSearchParams({ of, q: part, name });
-    try {
-      return (await fetch(`${this.knowledge.urls.suggestions}?${query}`).then(answered)).values;
-    } catch {
-      return []; // suggestions are optional: the input accepts any value
     }
   }
 
@@ -536,6 +569,7 @@ class RuleEditor {
   showCount({ counted, waiting, problem }) {
     this.count.classList.toggle("is-stale", Boolean(waiting || problem));
     if (counted) {
+      this.everybody = counted.everybody;
       const share = counted.everybody ? (100 * counted.matching) / counted.everybody : 0;
       const shown = share && share < 0.1 ? "under 0.1" : share.toFixed(1);
       this.count.replaceChildren(
@@ -583,7 +617,9 @@ class RuleEditor {
 
   showCounts() {
     for (const badge of this.canvas.querySelectorAll("[data-count]")) {
-      const count = this.counts[badge.dataset.count];
+      const alone = this.counts[badge.dataset.count];
+      const isNegated = "negated" in badge.dataset && this.everybody !== null;
+      const count = alone === undefined || !isNegated ? alone : this.everybody - alone;
       badge.textContent = count === undefined ? "" : number.format(count);
       badge.title = count === undefined ? "" : `${number.format(count)} customers match this condition alone`;
     }
@@ -594,8 +630,9 @@ class RuleEditor {
     this.problem.textContent = message ?? "";
   }
 
-  /** Show an error of the server next to its input. */
+  /** Show an error of the server next to its input, but not before somebody has left the input. */
   showError(error) {
+    this.error = error ?? null;
     for (const one of this.canvas.querySelectorAll(".rule-error")) one.remove();
     for (const one of this.canvas.querySelectorAll("[aria-invalid]")) {
       one.removeAttribute("aria-invalid");
@@ -610,6 +647,7 @@ class RuleEditor {
       (one, other) => shared(other.dataset.path, error.path) - shared(one.dataset.path, error.path),
     )[0];
     if (!nearest) return this.showProblem(error.message);
+    if (this.isBeingWritten(nearest)) return;
     const id = `${this.area.id}-error`;
     const isBlank = nearest.matches("input, select") && !nearest.value;
     const message = el("p", { class: "rule-error", id }, isBlank ? "Enter a value here." : error.message);
@@ -620,6 +658,15 @@ class RuleEditor {
     const box = nearest.closest(".rule-condition");
     if (box) box.append(message);
     else (nearest.querySelector(":scope > .rule-head") ?? nearest).after(message);
+  }
+
+  /** Whether an input has the focus, or belongs to a new condition and was not left yet. */
+  isBeingWritten(input) {
+    if (!input.matches("input, select")) return false;
+    const id = Number(input.closest("[data-node]").dataset.node);
+    return (
+      document.activeElement === input || (this.unvisited.has(id) && !this.visited.has(input.dataset.key))
+    );
   }
 }
 

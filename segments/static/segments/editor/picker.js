@@ -1,34 +1,20 @@
 // The searchable catalogue of filters, as a dialog.
 
 import { el } from "./dom.js";
+import { catalogue, search } from "./search.js";
 
-/** Open the dialog. Afterwards the focus returns to `button`, unless `choose` moves it. */
+/**
+ * Open the dialog. `choose` takes an entry: {filter, params, isNegated}. Afterwards the focus returns to `button`, unless
+ * `choose` moves it.
+ */
 export function openPicker(knowledge, button, choose) {
-  const search = el("input", {
+  const entries = catalogue(knowledge);
+  const input = el("input", {
     type: "search",
     class: "rule-input",
-    placeholder: "Search: orders, spent, country …",
+    placeholder: "Search: VIP, unsubscribed, abandoned, country …",
     "aria-label": "Search the filters",
   });
-  const entries = knowledge.filters.map((filter) => ({
-    filter,
-    label: filter.label.toLowerCase(),
-    words: `${filter.label} ${filter.name} ${filter.help} ${filter.sentence}`.toLowerCase(),
-    option: el(
-      "button",
-      {
-        type: "button",
-        class: "rule-option",
-        onclick: () => {
-          dialog.close();
-          choose(filter);
-        },
-      },
-      el("strong", {}, filter.label),
-      el("span", { class: "muted" }, filter.help.split("\n")[0]),
-    ),
-  }));
-  const nothing = el("p", { class: "empty" }, "No filter was found. Try another word.");
   const list = el("div", { class: "rule-options" });
   const dialog = el(
     "dialog",
@@ -36,12 +22,26 @@ export function openPicker(knowledge, button, choose) {
     el(
       "div",
       { class: "rule-search" },
-      search,
+      input,
       el("button", { type: "button", class: "rule-add", onclick: () => dialog.close() }, "Cancel"),
     ),
     list,
   );
 
+  const option = (entry) =>
+    el(
+      "button",
+      {
+        type: "button",
+        class: "rule-option",
+        onclick: () => {
+          dialog.close();
+          choose(entry);
+        },
+      },
+      el("strong", {}, entry.label),
+      el("span", { class: "muted" }, entry.params ? entry.filter.label : entry.help),
+    );
   const shown = () => [...list.querySelectorAll(".rule-option")];
   const showAll = () =>
     list.replaceChildren(
@@ -50,34 +50,38 @@ export function openPicker(knowledge, button, choose) {
           "section",
           {},
           el("h3", {}, label),
-          entries.filter((one) => one.filter.group === group).map((one) => one.option),
+          entries.filter((one) => one.filter.group === group && !one.params).map(option),
         ),
       ),
     );
-  // Filters with the words in their names come first, then those with the words in their descriptions.
-  const showFound = (words) => {
-    const rank = (one) => words.filter((word) => !one.label.includes(word)).length;
-    const found = entries
-      .filter((one) => words.every((word) => one.words.includes(word)))
-      .sort((one, other) => rank(one) - rank(other));
-    list.replaceChildren(...(found.length ? found.map((one) => one.option) : [nothing]));
+  const showFound = () => {
+    const { found, notes, isNearest } = search(entries, knowledge.unrecorded, input.value);
+    const said = isNearest
+      ? [
+          `No filter was found for “${input.value}”. ${found.length ? "These come nearest:" : "Try another word."}`,
+        ]
+      : notes.map((one) => one.note);
+    list.replaceChildren(
+      el(
+        "div",
+        { role: "status" },
+        said.map((one) => el("p", { class: "rule-said" }, one)),
+      ),
+      ...found.map(option),
+    );
   };
-  search.addEventListener("input", () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    if (words.length) showFound(words);
-    else showAll();
-  });
+  input.addEventListener("input", () => (input.value.trim() ? showFound() : showAll()));
   showAll();
   dialog.addEventListener("keydown", (event) => {
     const options = shown();
     const place = options.indexOf(document.activeElement);
-    if (event.key === "Enter" && document.activeElement === search) {
+    if (event.key === "Enter" && document.activeElement === input) {
       event.preventDefault();
       options[0]?.click();
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       const next = place + (event.key === "ArrowDown" ? 1 : -1);
-      (next < 0 ? search : options[Math.min(next, options.length - 1)])?.focus();
+      (next < 0 ? input : options[Math.min(next, options.length - 1)])?.focus();
     }
   });
   dialog.addEventListener("click", (event) => {
@@ -89,5 +93,5 @@ export function openPicker(knowledge, button, choose) {
   });
   document.body.append(dialog);
   dialog.showModal();
-  search.focus();
+  input.focus();
 }

@@ -1,7 +1,8 @@
 // A rule as a tree of nodes that can be edited, read from JSON and written back.
 //
-// A group is {id, word, children}, a condition {id, filter, params}. The root is always a group. If the rule is a
-// single condition, the root is marked `isBare`, and it is not written to JSON while nothing is added.
+// A group is {id, word, children}, a condition {id, filter, params, isNegated}. A negated condition is written as
+// `none` with one condition. The root is always a group. If the rule is a single condition, the root is marked `isBare`,
+// and it is not written to JSON while nothing is added.
 
 export const GROUPS = ["all", "any", "none"];
 
@@ -11,8 +12,8 @@ export function group(word = "all", children = []) {
   return { id: ++latest, word, children };
 }
 
-export function condition(filter, params) {
-  return { id: ++latest, filter, params: structuredClone(params) };
+export function condition(filter, params, isNegated = false) {
+  return { id: ++latest, filter, params: structuredClone(params), isNegated };
 }
 
 /** Parse a rule. Throws an Error with a message for staff. */
@@ -27,10 +28,11 @@ function read(rule, filters) {
   const [key] = keys;
   if (GROUPS.includes(key)) {
     if (!Array.isArray(rule[key])) throw new Error(`“${key}” needs a list of rules.`);
-    return group(
-      key,
-      rule[key].map((one) => read(one, filters)),
-    );
+    const children = rule[key].map((one) => read(one, filters));
+    const [only] = children;
+    if (key === "none" && children.length === 1 && !only.word && !only.isNegated)
+      return { ...only, isNegated: true };
+    return group(key, children);
   }
   if (!filters[key]) throw new Error(`There is no filter “${key}”.`);
   const params = rule[key];
@@ -40,7 +42,10 @@ function read(rule, filters) {
 }
 
 export function toJson(node) {
-  if (!node.word) return { [node.filter]: node.params };
+  if (!node.word) {
+    const written = { [node.filter]: node.params };
+    return node.isNegated ? { none: [written] } : written;
+  }
   if (node.isBare && node.word === "all" && node.children.length === 1 && !node.children[0].word)
     return toJson(node.children[0]);
   return { [node.word]: node.children.map(toJson) };
@@ -55,7 +60,7 @@ export function* paths(root) {
 }
 
 function* below(node, prefix) {
-  const path = `${prefix}.${node.word ?? node.filter}`;
+  const path = `${prefix}${node.isNegated ? ".none[0]" : ""}.${node.word ?? node.filter}`;
   yield [node, path];
   for (const [place, child] of (node.children ?? []).entries()) yield* below(child, `${path}[${place}]`);
 }
@@ -87,7 +92,9 @@ export function duplicate(root, node) {
 }
 
 function copied(node) {
-  return node.word ? group(node.word, node.children.map(copied)) : condition(node.filter, node.params);
+  return node.word
+    ? group(node.word, node.children.map(copied))
+    : condition(node.filter, node.params, node.isNegated);
 }
 
 /** Replace the node with a group that contains it. */
