@@ -40,6 +40,7 @@ from . import (
     texts,
 )
 from .forms import CampaignForm, StepFormSet
+from .home import first_day
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -86,6 +87,7 @@ class CampaignAdmin(CappedListAdmin):
                 ("segment/<int:pk>/", start_from_segment.segment_campaigns_page, "segment"),
                 ("segment/<int:pk>/audience/", audiences.audience_page, "audience"),
                 ("segment/<int:pk>/audience/download/", audiences.download_audience, "audience_download"),
+                ("first-day/dismiss/", first_day.dismiss_view, "first_day_dismiss"),
                 ("sending/resume/", notices.resume_sending, "resume_sending"),
                 ("<int:pk>/edit/", edit_page, "edit"),
                 ("<int:pk>/preview/", previews.preview_page, "preview"),

@@ -1,7 +1,9 @@
 """Saving the settings of the shop, with what depends on them. The only writer of ``ShopProfile``."""
 
 from email.utils import parseaddr
+from typing import Final
 
+from django.conf import settings
 from django.db import transaction
 
 from core.models import ShopProfile
@@ -9,23 +11,29 @@ from core.shop import forget_shop, shop
 
 from . import schedules
 
+UNNAMED: Final = "The shop"
+NO_SENDER: Final = "shop@localhost"
+
 
 def find_or_build_profile() -> ShopProfile:
-    """Return the stored settings, or unsaved ones with the environment's values."""
+    """Return the stored settings, or unsaved ones with the environment's values.
+
+    What nobody has chosen stays empty: the name, front page and sender that an installation has from the start.
+    """
     if stored := ShopProfile.objects.first():
         return stored
     now = shop()
     sender_name, sender_address = parseaddr(now.sender)
     return ShopProfile(
-        name=now.name,
-        url=now.url,
+        name="" if now.name == UNNAMED else now.name,
+        url="" if now.url.rstrip("/") == settings.PUBLIC_URL else now.url,
         address=now.address,
         currency=now.currency,
         time_zone=now.zone.key,
         logo=now.logo,
         colour=now.colour,
         sender_name=sender_name,
-        sender_address=sender_address,
+        sender_address="" if sender_address == NO_SENDER else sender_address,
     )
 
 

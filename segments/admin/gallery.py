@@ -1,6 +1,7 @@
 """The gallery of templates: what each is for, how many customers it matches in this shop, and a button to create it."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,13 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from kombu.exceptions import OperationalError
 
 from core.admin import audit_log
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
 from core.db import time_limits
 from customers.admin import contact_data
-from segments import disclosure, segment_store
+from segments import disclosure, segment_store, tasks
 from segments.evaluation import counting
 from segments.models import Segment
 from segments.rules import RuleError, parse
@@ -105,10 +107,12 @@ def install_missing_view(model_admin: Any, request: HttpRequest) -> HttpResponse
     """Create the ready-to-use segments that do not exist yet."""
     created = segment_store.install_templates(by=staff_user(request))
     audit_log.log_additions(request, created, "Installed as a ready-to-use segment.")
+    with suppress(OperationalError):  # without Redis, the schedule of every minute refreshes them
+        tasks.refresh_all.delay()
     messages.success(
-        request, f"{len(created)} ready-to-use segments were created. The next refresh finds their members."
+        request, f"{len(created)} ready-to-use segments were created. Their members are found within moments."
     )
-    return redirect("admin:segments_segment_changelist")
+    return redirect("admin:index" if "first_day" in request.POST else "admin:segments_segment_changelist")
 
 
 def _create_from_form(form: TemplateForm, by: User) -> Segment | None:

@@ -1,6 +1,6 @@
 """The settings of the shop: one record, so its list is its form."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final
 from zoneinfo import available_timezones
 
@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin
 from unfold.widgets import (
     UnfoldAdminColorInputWidget,
@@ -18,6 +19,7 @@ from unfold.widgets import (
     UnfoldBooleanWidget,
 )
 
+from core.admin import mail_check
 from core.models import ShopProfile
 from core.shop import shop
 from core.staff import shop_settings
@@ -27,6 +29,12 @@ AREAS: Final = (
     "Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"
 )  # fmt: skip
 """Where time zones are. The other names of the database of time zones are old ones of the same zones."""
+
+
+CHOOSE_ZONE_OF_BROWSER: Final = (
+    "const here = Intl.DateTimeFormat().resolvedOptions().timeZone;"
+    " if ([...$el.options].some((option) => option.value === here)) $el.value = here"
+)
 
 
 class ShopProfileForm(forms.ModelForm):
@@ -84,6 +92,8 @@ class ShopProfileForm(forms.ModelForm):
         fields: dict[str, Any] = self.fields
         fields["currency"].choices = _with_current(_currencies(), self.instance.currency)
         fields["time_zone"].choices = _with_current(_time_zones(), self.instance.time_zone)
+        if self.instance._state.adding and self.instance.time_zone == "UTC":
+            fields["time_zone"].widget.attrs |= {"x-data": "", "x-init": CHOOSE_ZONE_OF_BROWSER}
         if self.data and self._must_confirm(self.data.get("currency")):
             fields["keep_amounts"].widget = UnfoldBooleanWidget()
 
@@ -111,6 +121,16 @@ class ShopProfileAdmin(ModelAdmin):
         ("E-mails", {"fields": ("sender_name", "sender_address", "logo", "colour")}),
     )
 
+    def get_urls(self) -> list[URLPattern]:
+        """Put our pages before the admin's, whose patterns match any text as a key."""
+        return [
+            path(address, self.admin_site.admin_view(partial(view, self)), name=f"core_shopprofile_{name}")
+            for address, view, name in (
+                ("mail/", mail_check.mail_page, "mail"),
+                ("mail/test/", mail_check.send_test_mail, "mail_test"),
+            )
+        ] + super().get_urls()
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The settings exist from the start, with the environment's values."""
         return False
@@ -119,7 +139,13 @@ class ShopProfileAdmin(ModelAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        return self.change_view(request, str(ShopProfile.SINGLE_KEY), extra_context=extra_context)
+        return self.change_view(request, str(ShopProfile.SINGLE_KEY))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "show_save_and_continue": False}
+        return super().change_view(request, object_id, form_url, context)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -129,6 +155,7 @@ class ShopProfileAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: ShopProfile, form: Any, change: bool) -> None:
         """Save through the only writer, and say what follows from it."""
         former = shop()
+        request.is_first_save = obj._state.adding  # type: ignore[attr-defined]
         shop_settings.save_profile(obj)
         if shop().zone != former.zone:
             messages.info(
@@ -138,7 +165,10 @@ class ShopProfileAdmin(ModelAdmin):
             )
 
     def response_change(self, request: HttpRequest, obj: ShopProfile) -> HttpResponse:
+        """Lead to the first steps when the settings are saved for the first time, and stay on the page afterwards."""
         messages.success(request, "The settings of the shop were saved.")
+        if getattr(request, "is_first_save", False):
+            return redirect("admin:index")
         return redirect("admin:core_shopprofile_changelist")
 
 

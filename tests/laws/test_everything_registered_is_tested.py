@@ -51,6 +51,8 @@ NO_PAGES = {
     **dict.fromkeys(
         [
             "campaigns_campaign_copy",
+            "campaigns_campaign_first_day_dismiss",
+            "core_shopprofile_mail_test",
             "campaigns_campaign_action",
             "campaigns_campaign_resume_sending",
             "campaigns_campaign_send_test",

@@ -141,6 +141,7 @@ PAGES = (
     Page("admin_logentry_change", LogEntry.objects.all),
     Page("axes_accessattempt_changelist"),
     Page("core_shopprofile_changelist"),
+    Page("core_shopprofile_mail"),
     Page("core_apikey_changelist"),
     Page("core_apikey_add"),
     Page("core_apikey_change", ApiKey.objects.all),
