@@ -138,8 +138,10 @@ def _check_can_run(campaign: Campaign, steps: Sequence[Step]) -> None:
 def redesign_after_migrate(using: str, apps: Apps = apps, **_: Any) -> None:
     """Write the text and HTML of all messages of blocks anew, in the design of this version.
 
-    After a partial migration, ``apps`` has other fields than this version, and nothing is written.
+    After a partial migration, ``apps`` has other fields than this version or none, and nothing is written.
     """
+    if "campaigns" not in apps.app_configs:
+        return
     step_model = apps.get_model("campaigns", "Step")
     if {field.name for field in step_model._meta.get_fields()} < {
         field.name for field in Step._meta.get_fields()

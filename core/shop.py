@@ -4,6 +4,7 @@ The environment gives the defaults. Once staff have saved the settings of the sh
 """
 
 import threading
+import time
 from dataclasses import dataclass
 from email.headerregistry import Address
 from typing import Any, Final
@@ -35,24 +36,39 @@ class Shop:
             raise ValueError(f"{self.currency!r} is not a currency code such as EUR")
 
 
+SHARED_SECONDS: Final = 1.0
+"""How long the requests of a process share what one of them has read."""
+
+
 class _Cache(threading.local):
-    """What this thread has read, until its next request or task begins: None if staff have saved nothing yet."""
+    """What the request or task of this thread uses: None if staff have saved nothing yet."""
 
     is_read = False
     stored: Shop | None = None
 
 
+@dataclass
+class _LastRead:
+    """What this process has read last, and when by the monotonic clock."""
+
+    stored: Shop | None = None
+    at: float = -SHARED_SECONDS
+
+
 _cache: Final = _Cache()
-_last_stored: Shop | None = None
+_last_read: Final = _LastRead()
 
 
 def shop() -> Shop:
-    """Return the shop. It is read once for each request and each task, so each of them sees one shop throughout."""
-    global _last_stored
+    """Return the shop. Each request and each task sees one shop throughout.
+
+    A task reads it anew. Requests of other processes see a change within ``SHARED_SECONDS``.
+    """
     if not _cache.is_read:
-        profile = ShopProfile.objects.first()
-        _cache.stored = _last_stored = _from_profile(profile) if profile else None
-        _cache.is_read = True
+        if not 0 <= time.monotonic() - _last_read.at < SHARED_SECONDS:
+            profile = ShopProfile.objects.first()
+            _last_read.stored, _last_read.at = _from_profile(profile) if profile else None, time.monotonic()
+        _cache.stored, _cache.is_read = _last_read.stored, True
     return _cache.stored or default_shop()
 
 
@@ -72,20 +88,26 @@ def default_shop() -> Shop:
 
 def last_known_shop() -> Shop:
     """Return the shop without a query, for pages that must work while the database is away."""
-    return (_cache.stored if _cache.is_read else _last_stored) or default_shop()
+    return (_cache.stored if _cache.is_read else _last_read.stored) or default_shop()
 
 
 def forget_shop(**_: Any) -> None:
-    """Read the shop anew when it is next asked for. Can be connected to a signal."""
+    """Read the shop from the database when it is next asked for. Can be connected to a signal."""
+    leave_shop()
+    _last_read.at = -SHARED_SECONDS
+
+
+def leave_shop(**_: Any) -> None:
+    """End the request or task of this thread: the next one may see another shop. Can be connected to a signal."""
     _cache.is_read, _cache.stored = False, None
 
 
 def enter_shop_time(**_: Any) -> None:
-    """Read the shop anew, and print times in its time zone from now on. Can be connected to a signal.
+    """Begin a request or task: print times in the shop's time zone from now on. Can be connected to a signal.
 
     While the database is away, the time zone is the last known.
     """
-    forget_shop()
+    leave_shop()
     try:
         zone = shop().zone
     except DatabaseError:

@@ -6,7 +6,7 @@ from typing import Final
 from celery import shared_task
 
 from .imports import uploads
-from .ingestion import event_partitions
+from .ingestion import attribute_dates, event_partitions
 from .tracking import inbox
 
 MAX_DRAIN_SECONDS: Final = 10.0  # seconds: other tasks have their turn, too, while more and more comes in
@@ -37,3 +37,8 @@ def drain_inbox() -> None:
 @shared_task
 def delete_old_refused_messages() -> None:
     inbox.delete_expired_refused(datetime.now(UTC))
+
+
+@shared_task
+def reread_dates_of_attributes() -> None:
+    attribute_dates.reread_dates()

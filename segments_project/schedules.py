@@ -32,6 +32,13 @@ SCHEDULES: Final = (
         purpose="Imports the files that staff uploaded.",
     ),
     Schedule(
+        name="Read dates in the shop's time zone",
+        task="customers.tasks.reread_dates_of_attributes",
+        when=MINUTE,
+        expires=MINUTE,
+        purpose="Reads the dates of attributes again after the shop's time zone was changed.",
+    ),
+    Schedule(
         name="Refresh all active segments",
         task="segments.tasks.refresh_all",
         when=MINUTE,

@@ -17,11 +17,13 @@ from django_celery_beat.models import CrontabSchedule
 
 from core.models import ShopProfile
 from core.shop import last_known_shop, shop
+from customers import tasks
+from customers.ingestion import attribute_dates
 from segments.models import Refresh
 from segments.refresh.engine import refresh_all
 from segments_project.celery import app
 from tests.conftest import eventually
-from tests.support.shop import orders, segment
+from tests.support.shop import command, customers, members, orders, segment
 
 pytestmark = pytest.mark.django_db
 
@@ -192,6 +194,34 @@ def test_another_time_zone_reads_days_anew_in_all_segments(admin_client) -> None
 
     assert march.size == 1
     assert Refresh.objects.latest("pk").time_zone == "Europe/Rome"
+
+
+def test_another_time_zone_reads_the_dates_of_attributes_anew(admin_client, monkeypatch) -> None:
+    monkeypatch.setattr(attribute_dates, "BATCH_SIZE", 2)  # three ranges
+    saved(admin_client, **ROSSI | {"time_zone": "UTC"})
+    customers(
+        *(f"c{number},2026-05-01,{number}" for number in range(5)), "c5,2026-05-01T00:00:00Z,2026", "c6,soon,7",
+        header="customer_id,renewal,points",
+    )  # fmt: skip
+    april = segment("renewal-in-april", {"attribute": {"name": "renewal", "before": "2026-05-01"}})
+    renewed = segment("renewed", {"attribute": {"name": "renewal", "on_or_after": "2026-05-01"}})
+    tasks.reread_dates_of_attributes()
+    refresh_all()
+    assert members(renewed.slug) == ["c0", "c1", "c2", "c3", "c4", "c5"]
+
+    saved(admin_client, time_zone="America/New_York")
+    tasks.reread_dates_of_attributes()
+    refresh_all()
+
+    assert members(renewed.slug) == [
+        "c0",
+        "c1",
+        "c2",
+        "c3",
+        "c4",
+    ]  # an instant with an offset stays where it is
+    assert members(april.slug) == ["c5"]
+    assert command("verify_segments")
 
 
 def test_schedules_move_to_another_time_zone(admin_client) -> None:

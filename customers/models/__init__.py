@@ -1,5 +1,6 @@
 """The tables of this app: customers, orders, events, and the facts that sum them up."""
 
+from .attribute_dates import AttributeDates
 from .consent import AddressUnsubscription, ConfirmationRequest, ConsentStatement, Suppression
 from .customer import Customer, CustomerQuerySet, DatedAttribute, Identity
 from .event import Event, EventProduct
@@ -27,6 +28,7 @@ __all__ = [
     "AddressUnsubscription",
     "AppendedEvent",
     "AppendedOrder",
+    "AttributeDates",
     "Batch",
     "ColumnMapping",
     "ConfirmationRequest",
