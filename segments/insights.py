@@ -15,7 +15,7 @@ from django.db.models import Count, Q, Sum
 from core.db import execution, temporary_tables, time_limits
 from core.values.decimals import from_units
 from customers.facts.totals import read_totals
-from customers.models import Customer, Facts
+from customers.models import Facts
 
 from .evaluation.context import shop_zone
 from .models import Segment
@@ -238,19 +238,3 @@ def find_overlaps(segment: Segment, seconds: float) -> Overlaps:
     ]
     overlaps.sort(key=lambda overlap: (-overlap.common, overlap.other.name))
     return Overlaps(overlaps, sample_size if one_in > 1 else None)
-
-
-@dataclass(frozen=True)
-class CustomerCounts:
-    """The numbers of known and of anonymous customers."""
-
-    known: int
-    anonymous: int
-
-
-def count_customers(seconds: float) -> CustomerCounts:
-    """Count the customers. Raises StatementTimeout."""
-    with time_limits.time_limit(seconds):
-        known = Customer.objects.existing().known().count()
-        everybody = Customer.objects.existing().count()
-    return CustomerCounts(known, everybody - known)

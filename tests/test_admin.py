@@ -220,7 +220,7 @@ def test_no_page_opens_without_permission(furnished, staff, subtests):
             assert client.get(EVERYTHING[view].address).status_code == 403
 
 
-def test_the_dashboard_says_if_staff_have_no_permissions(staff):
+def test_the_home_page_says_if_staff_have_no_permissions(staff):
     assert "permission" in staff().get(page("index")).content.decode()
 
 
@@ -712,14 +712,17 @@ def test_the_list_of_verifications_says_when_the_first_one_runs(admin_client):
     assert "Every night" in admin_client.get(page("segments_verification_changelist")).content.decode()
 
 
-def test_a_verification_shows_its_result_on_the_dashboard_too(known, admin_client):
+def test_a_verification_shows_its_result_on_the_home_page_too(known, admin_client):
     verification.verify_all(NOW)
 
     [row] = admin_client.get(page("segments_verification_changelist")).context["cl"].result_list
     assert (row.state, row.segments, row.members) == ("right", 1, 2)
     content = admin_client.get(page("segments_verification_change", row.pk)).content.decode()
     assert "All members are right" in content
-    assert ">Right</span>" in admin_client.get(reverse("admin:index")).content.decode()
+    assert (
+        "All members were right at the last verification."
+        in admin_client.get(reverse("admin:index")).content.decode()
+    )
 
 
 def test_a_verification_names_who_differs_and_what_to_do(known, admin_client):

@@ -26,10 +26,9 @@ HIDDEN = (*ANNA, "1990-05", "May 17")
 LOOKING = {
     "index", "password_change",
     "customers_customer_changelist", "customers_customer_change", "customers_customer_explain",
-    "customers_customer_live",
+    "customers_customer_live", "customers_customer_people",
     "segments_segment_changelist", "segments_segment_change", "segments_segment_rule", "segments_segment_history",
-    "segments_segment_changes",
-    "segments_segment_versions", "segments_segment_compare",
+    "segments_segment_changes", "segments_segment_versions", "segments_segment_compare",
     "segments_segment_members",
     "campaigns_campaign_changelist", "campaigns_campaign_segment", "campaigns_campaign_audience",
     "campaigns_campaign_change", "campaigns_campaign_preview", "campaigns_campaign_forecast",

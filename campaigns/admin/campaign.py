@@ -40,7 +40,7 @@ from . import (
     texts,
 )
 from .forms import CampaignForm, StepFormSet
-from .home import first_day
+from .home import first_day, panels
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -88,6 +88,10 @@ class CampaignAdmin(CappedListAdmin):
                 ("segment/<int:pk>/audience/", audiences.audience_page, "audience"),
                 ("segment/<int:pk>/audience/download/", audiences.download_audience, "audience_download"),
                 ("first-day/dismiss/", first_day.dismiss_view, "first_day_dismiss"),
+                ("home/sales/", panels.sales_panel, "home_sales"),
+                ("home/stages/", panels.stages_panel, "home_stages"),
+                ("home/reach/", panels.reach_panel, "home_reach"),
+                ("home/suggestions/", panels.suggestions_panel, "home_suggestions"),
                 ("sending/resume/", notices.resume_sending, "resume_sending"),
                 ("<int:pk>/edit/", edit_page, "edit"),
                 ("<int:pk>/preview/", previews.preview_page, "preview"),

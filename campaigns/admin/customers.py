@@ -1,16 +1,19 @@
 """The admin of customers, with their campaigns."""
 
+from functools import partial
 from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.http import HttpRequest
+from django.urls import URLPattern, path
 
 from campaigns.models import Delivery, Journey
 from customers.models import Customer
 from segments.admin import customers as base
 
 from . import access
+from .home import people
 
 MAX_JOURNEYS_SHOWN: Final = 20
 
@@ -22,6 +25,11 @@ admin.site.unregister(Customer)
 @admin.register(Customer)
 class CustomerAdmin(base.CustomerAdmin):
     change_form_template = "campaigns/admin/customer.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Put the lists behind the numbers of the home page before the admin's pages."""
+        view = self.admin_site.admin_view(partial(people.people_view, self))
+        return [path("people/<slug:what>/", view, name="customers_customer_people"), *super().get_urls()]
 
     def page_context(self, request: HttpRequest, customer: Customer) -> dict[str, Any]:
         """Add the customer's campaigns for staff who may see campaigns and deliveries."""

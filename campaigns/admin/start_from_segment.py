@@ -43,7 +43,8 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
         if not request.user.has_perm(access.ADD_CAMPAIGN):
             raise PermissionDenied
         if campaign := _create_draft(request, segment, tactics):
-            return redirect("admin:campaigns_campaign_change", campaign.pk)
+            then = "start" if request.POST.get("then") == "start" else "change"
+            return redirect(f"admin:campaigns_campaign_{then}", campaign.pk)
     own = [tactic for tactic in tactics if tactic.segments]
     campaigns = Campaign.objects.filter(segment=segment)[:MAX_CAMPAIGNS_SHOWN]
     context = (

@@ -59,6 +59,21 @@ def amount(value: Decimal | None, currency: str = "") -> str:
 
 
 @register.filter
+def rounded_amount(value: Decimal | None, currency: str = "") -> str:
+    """Format an amount without decimals, for large figures: 48,210 EUR."""
+    return "–" if value is None else f"{round(value):,} {currency}".strip()
+
+
+@register.filter
+def growth(share: float | None) -> str:
+    """Format a growth with its sign: +12 %, −3 %, ±0 %."""
+    if share is None:
+        return "–"
+    rounded = round(100 * share)
+    return f"{'+' if rounded > 0 else '−' if rounded < 0 else '±'}{abs(rounded):,} %"
+
+
+@register.filter
 def number(value: Decimal | int | None) -> str:
     """Format a number without trailing zeros: 2, 0.5, 12,345."""
     if value is None:

@@ -15,8 +15,8 @@ from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from customers.admin import contact_data
 from customers.models import Customer
+from segments import insights
 from segments.evaluation.context import shop_zone
-from segments.insights import QUERY_SECONDS
 from segments.models import Change, DailyChangeCount, Segment
 
 from . import charts
@@ -35,6 +35,7 @@ class ChangesQueryForm(forms.Form):
     cause = forms.ChoiceField(required=False, choices=Change.Cause.choices)
     since = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
     until = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
+    without = forms.ChoiceField(required=False, choices=[(Change.Cause.INITIAL.value, "the first refresh")])
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
 
 
@@ -50,8 +51,8 @@ def changes_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     until = given.get("until") or timezone.localdate()
     since = min(given.get("since") or until - DEFAULT_DAYS, until)
     counts = DailyChangeCount.objects.filter(segment=segment, change=change, day__range=(since, until))
-    if cause:
-        counts = counts.filter(cause=cause)
+    with_initial = not given.get("without")
+    counts = _of_causes(counts, cause, with_initial=with_initial)
     total = counts.aggregate(total=Sum("customers", default=0))["total"]
     context = admin_context(model_admin, request, "Entered and left", segment) | {
         "tab": "overview",
@@ -65,20 +66,21 @@ def changes_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
             since,
             until,
             cause,
+            with_initial=with_initial,
         ),
-        "all_causes": charts.changes_url(segment, change, since, until) if cause else "",
+        "all_causes": charts.changes_url(segment, change, since, until) if cause or not with_initial else "",
         "is_first": not given.get("before"),
     }
     # As many as were counted: a search for more would read the whole log.
     count = min(PAGE_SIZE + 1, total)
-    changes = _changes(segment, change, cause, since, until)
+    changes = _of_causes(_changes(segment, change, since, until), cause, with_initial=with_initial)
     if given.get("before"):
         changes = changes.filter(pk__lt=given["before"])
     try:
-        with time_limits.time_limit(QUERY_SECONDS):
+        with time_limits.time_limit(insights.QUERY_SECONDS):
             rows = list(changes.order_by("-pk")[:count])
     except time_limits.StatementTimeout:
-        context["patience"] = QUERY_SECONDS
+        context["patience"] = insights.QUERY_SECONDS
     else:
         query = request.GET.copy()
         if len(rows) > PAGE_SIZE:
@@ -88,15 +90,21 @@ def changes_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     return TemplateResponse(request, "segments/admin/changes.html", context)
 
 
-def _changes(segment: Segment, change: str, cause: str, since: date, until: date) -> QuerySet[Change]:
+def _changes(segment: Segment, change: str, since: date, until: date) -> QuerySet[Change]:
     zone = shop_zone()
-    changes = Change.objects.filter(
+    return Change.objects.filter(
         segment=segment,
         change=change,
         at__gte=datetime.combine(since, time(), zone),
         at__lt=datetime.combine(until + timedelta(days=1), time(), zone),
     )
-    return changes.filter(cause=cause) if cause else changes
+
+
+def _of_causes(changes: Any, cause: str, *, with_initial: bool) -> Any:
+    """Return the changes, or the counts of changes, of one cause or of all."""
+    if cause:
+        return changes.filter(cause=cause)
+    return changes if with_initial else changes.exclude(cause=Change.Cause.INITIAL)
 
 
 def _rows(request: HttpRequest, changes: list[Change]) -> list[tuple[Change, Customer | None, str]]:

@@ -68,11 +68,18 @@ def movements_chart(segment: Segment, days: Sequence[SegmentDay], *, sees_who: b
     )
 
 
-def changes_url(segment: Segment, change: str, since: date, until: date, cause: str = "") -> str:
-    """Return the URL of the list of who entered or left in some days, the last one included."""
+def changes_url(
+    segment: Segment, change: str, since: date, until: date, cause: str = "", *, with_initial: bool = True
+) -> str:
+    """Return the URL of the list of who entered or left in some days, the last one included.
+
+    Without ``with_initial``, those who entered at the first refresh of the segment are left out.
+    """
     query = {"change": change, "since": since.isoformat(), "until": until.isoformat()}
     if cause:
         query["cause"] = cause
+    if not with_initial:
+        query["without"] = Change.Cause.INITIAL.value
     return f"{reverse('admin:segments_segment_changes', args=[segment.pk])}?{urlencode(query)}"
 
 

@@ -29,7 +29,6 @@ from segments.segment_store import SegmentInUse
 
 from . import (
     changes,
-    dashboard,
     editor,
     gallery,
     members,
@@ -84,7 +83,6 @@ class SegmentAdmin(CappedListAdmin):
         return [
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"segments_segment_{name}")
             for address, view, name in (
-                ("customer-counts/", dashboard.customer_counts_view, "customer_counts"),
                 ("templates/", gallery.gallery_view, "from_template"),
                 ("templates/install/", gallery.install_missing_view, "install_templates"),
                 ("templates/<slug:slug>/size/", gallery.template_size_view, "template_size"),

@@ -7,4 +7,4 @@ from . import schedules, shop_settings
 __all__ = ["schedules", "shop_settings"]
 
 admin.site.index_title = "Overview"
-admin.site.index_template = "campaigns/admin/home.html"
+admin.site.index_template = "campaigns/admin/home/page.html"

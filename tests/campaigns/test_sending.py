@@ -232,7 +232,7 @@ def every_page(sale: Campaign) -> list[str]:
 
 
 @pytest.mark.django_db
-def test_every_campaign_page_and_the_dashboard_warn_about_a_missing_mail_server(
+def test_every_campaign_page_and_the_home_page_warn_about_a_missing_mail_server(
     move: Move, settings: Any, tmp_path: Any
 ) -> None:
     sale = mailing("anna")

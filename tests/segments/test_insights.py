@@ -1,4 +1,4 @@
-"""Trends, revenue and overlaps of segments, the dashboard, and the health of refreshes."""
+"""Trends, revenue and overlaps of segments, their trends on the home page, and the health of refreshes."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -172,10 +172,6 @@ def test_the_overlap_of_a_large_segment_is_estimated(monkeypatch: pytest.MonkeyP
     assert overlap.common == pytest.approx(250, rel=0.2)
 
 
-def test_customers_are_counted_as_known_or_anonymous(recent: Segment) -> None:
-    assert insights.count_customers(PATIENCE) == insights.CustomerCounts(known=2, anonymous=2)
-
-
 # -- Whether all is well
 
 
@@ -268,7 +264,7 @@ def test_panels_that_take_too_long_say_so(
     endless("segments_membership", f"n AS customer_id, {recent.pk} + n % 2 AS segment_id")
     endless("customers_customer", "'' AS email, '' AS phone, NULL AS merged_into_id")
 
-    assert "too many to count" in text(admin.get(address("customer_counts")))
+    assert "was stopped" in text(admin.get(reverse("admin:campaigns_campaign_home_stages")))
     for name in (
         "revenue",
         "overlap",
@@ -283,7 +279,7 @@ def endless(table: str, columns: str) -> None:
     )
 
 
-def test_the_dashboard_shows_the_trends_of_the_lifecycle(
+def test_the_home_page_shows_the_trends_of_segments(
     admin: Client, django_assert_max_num_queries: Any
 ) -> None:
     shop.orders(f"o1,c1,{(datetime.now(UTC) - days(1)).isoformat()},10")
@@ -294,18 +290,12 @@ def test_the_dashboard_shows_the_trends_of_the_lifecycle(
 
     with django_assert_max_num_queries(25):
         response = admin.get(reverse("admin:index"))
-    rows = {row.segment.slug: row for row in response.context["lifecycle"]}
-    assert rows["first-order"].trend.week == Movement(entered=1, left=0)
-    assert [row.segment.slug for row in response.context["lifecycle"]][:2] == [
-        "lead",
-        "newsletter-subscribers",
-    ]
-    assert "First steps" not in text(response)
-    assert "Needs attention" not in text(response)
-    assert "0 known, 2 anonymous" in text(admin.get(address("customer_counts")))
+    groups = {row.segment.slug: row for row in response.context["groups"]}
+    assert groups["first-time-buyers"].trend.week == Movement(entered=1, left=0)
+    assert "Everything is up to date" in text(response)
 
 
-def test_the_dashboard_shows_problems(admin: Client) -> None:
+def test_the_home_page_shows_problems(admin: Client) -> None:
     shop.orders("o1,c1,2026-03-01,10")
     broken = shop.segment("broken", RECENT)
     refresh_segments(None)
@@ -315,22 +305,12 @@ def test_the_dashboard_shows_problems(admin: Client) -> None:
     Refresh.objects.update(started_at=datetime.now(UTC) - days(1))
 
     content = text(admin.get(reverse("admin:index")))
+    assert "Segments are as of 24 hours ago" in content
     assert "The next refresh is late: the latest started 24 hours ago" in content
-    assert "Broken</a> has been failing since" in content
+    assert "The segment “Broken” cannot be refreshed" in content
 
     PeriodicTask.objects.filter(task=health.REFRESH_TASK).update(enabled=False)
     assert "No refresh is scheduled" in text(admin.get(reverse("admin:index")))
-
-
-def test_the_dashboard_shows_first_steps(admin: Client) -> None:
-    content = text(admin.get(reverse("admin:index")))
-    assert "Import the shop" in content
-    assert "Install the ready-to-use" in content
-
-    segment_store.install_templates()
-    content = text(admin.get(reverse("admin:index")))
-    assert "Done:</span> there are segments" in content
-    assert "manage.py serve" in content
 
 
 def test_history_shows_no_customers_without_the_permission(recent: Segment) -> None:

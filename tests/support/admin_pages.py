@@ -21,7 +21,7 @@ MOST_QUERIES = 25
 
 @dataclass(frozen=True)
 class Page:
-    """One page: the name of its address, and whose page it is where there is one for each record."""
+    """One page: the name of its address, and whose page it is where there is one for each record or kind."""
 
     view: str
     of: Callable[[], QuerySet[Any]] | None = None
@@ -80,6 +80,7 @@ PAGES = (
     Page("customers_customer_change", buyers),
     Page("customers_customer_explain", buyers, the_largest),
     Page("customers_customer_live"),
+    Page("customers_customer_people", slug="orders"),
     Page("customers_customer_erase", buyers),
     Page("customers_import_changelist"),
     Page("customers_import_add"),

@@ -25,7 +25,6 @@ function colours() {
 function valueAxis(spec, { line, soft }) {
   return {
     type: "value",
-    min: ({ min }) => Math.min(0, min),
     minInterval: 1,
     axisLabel: {
       color: soft,
@@ -48,7 +47,7 @@ function categoryAxis(spec, { soft, line }, isVertical) {
       color: soft,
       hideOverlap: true,
       margin: 14,
-      ...(isVertical && { width: 130, overflow: "truncate" }),
+      ...(isVertical && { width: 110, overflow: "break", lineHeight: 14 }),
     },
     axisLine: { onZero: false, lineStyle: { color: line } },
     axisTick: { show: false },

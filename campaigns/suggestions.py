@@ -1,0 +1,190 @@
+"""What a shop could do today, computed from facts: segments with people in them, and no campaign for them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from core.db import execution, time_limits
+from core.values.decimals import from_units
+from customers.models import Customer, Facts
+from segments.models import Membership, Segment
+
+from .channels.email import Email
+from .models import Campaign
+from .playbook.catalogue import TACTICS, Tactic
+
+_MEMBERS: Final = Membership._meta.db_table
+_CUSTOMERS: Final = Customer._meta.db_table
+_FACTS: Final = Facts._meta.db_table
+
+
+@dataclass(frozen=True)
+class Opportunity:
+    """A tactic for the members of a ready-to-use segment that has no campaign.
+
+    ``people`` is what follows their number, in the singular and the plural: a noun and a verb. ``sentence`` goes on and
+    may name ``{worth}``, the sum of the fact ``worth``. ``without_worth`` takes its place where the sum is zero.
+    """
+
+    template: str
+    tactic: str
+    people: tuple[str, str]
+    sentence: str
+    button: str
+    worth: str = ""
+    without_worth: str = ""
+
+
+OPPORTUNITIES: Final = (
+    Opportunity(
+        "waiting", "cart-recovery", ("full cart is", "full carts are"),
+        "worth {worth}, and no campaign reminds of them.",
+        "Start cart recovery", "cart_value", "waiting, and no campaign reminds of them.",
+    ),
+    Opportunity(
+        "repeat-lapsed", "we-miss-you", ("repeat buyer has", "repeat buyers have"),
+        "not ordered for a while. They have spent {worth}, and no campaign asks them back.",
+        "Win them back", "total_spent",
+    ),
+    Opportunity(
+        "new-non-buyers", "welcome-series", ("new contact has", "new contacts have"),
+        "not ordered yet, and no campaign welcomes them.",
+        "Welcome them",
+    ),
+    Opportunity(
+        "first-time-buyers", "next-order", ("customer has", "customers have"),
+        "just ordered for the first time, and no campaign leads to a second order.",
+        "Start a follow-up",
+    ),
+    Opportunity(
+        "hero", "best-customers-club", ("hero has", "heroes have"),
+        "spent {worth}, and no campaign thanks them.",
+        "Thank them", "total_spent",
+    ),
+    Opportunity(
+        "one-time-lapsed", "we-miss-you", ("customer has", "customers have"),
+        "ordered once and not come back, and no campaign invites them.",
+        "Invite them",
+    ),
+    Opportunity(
+        "lost", "what-is-new-since", ("lost customer has", "lost customers have"),
+        "spent {worth} before, and no campaign shows them what is new.",
+        "Show what is new", "total_spent",
+    ),
+    Opportunity(
+        "anonymous", "ask-for-address", ("visitor has", "visitors have"),
+        "left no address, and no message on the shop's pages asks for one.",
+        "Ask for addresses",
+    ),
+)  # fmt: skip
+"""The most urgent first."""
+
+MAX_CART: Final = 10**12
+"""What counts of a cart, in ten-thousandths: anybody can report a cart, and sums must fit 64 bits."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """An opportunity of the shop. ``writable`` is how many can get an e-mail, ``draft`` the key of a draft for it."""
+
+    opportunity: Opportunity
+    segment: Segment
+    people: int
+    writable: int
+    worth: Decimal
+    draft: int | None
+
+    @property
+    def tactic(self) -> Tactic:
+        return TACTICS[self.opportunity.tactic]
+
+    @property
+    def people_text(self) -> str:
+        """Return “96 full carts”."""
+        return f"{self.people:,} {self._people.rpartition(' ')[0]}"
+
+    @property
+    def verb(self) -> str:
+        return self._people.rpartition(" ")[2]
+
+    @property
+    def _people(self) -> str:
+        singular, plural = self.opportunity.people
+        return singular if self.people == 1 else plural
+
+    @property
+    def before_worth(self) -> str:
+        return self._sentence.partition("{worth}")[0]
+
+    @property
+    def after_worth(self) -> str:
+        """Return the rest of the sentence after the amount; empty if it names none."""
+        return self._sentence.partition("{worth}")[2]
+
+    @property
+    def _sentence(self) -> str:
+        return (not self.worth and self.opportunity.without_worth) or self.opportunity.sentence
+
+    @property
+    def is_by_email(self) -> bool:
+        return self.tactic.channel == Email.key
+
+
+def find_suggestions(segments: Iterable[Segment], count: int, seconds: float) -> list[Suggestion]:
+    """Return the most urgent suggestions: with people to reach and without a campaign. Raises StatementTimeout."""
+    taken = set(
+        Campaign.objects.filter(state__in=(Campaign.State.RUNNING, Campaign.State.PAUSED)).values_list(
+            "segment_id", flat=True
+        )
+    )
+    by_template: dict[str, Segment] = {}
+    for each in sorted(segments, key=lambda each: -each.pk):
+        by_template[each.template] = each
+    open_opportunities = [
+        (opportunity, segment)
+        for opportunity in OPPORTUNITIES
+        if (segment := by_template.get(opportunity.template)) and segment.size and segment.pk not in taken
+    ]
+    with time_limits.time_limit(seconds):
+        sums = _sums_of_members([segment for _, segment in open_opportunities])
+    drafts = {
+        (segment, tactic): key
+        for key, segment, tactic in Campaign.objects.filter(state=Campaign.State.DRAFT)
+        .order_by("pk")
+        .values_list("pk", "segment_id", "tactic")
+    }
+    found = (
+        Suggestion(
+            opportunity,
+            segment,
+            sums[segment.pk]["people"],
+            sums[segment.pk]["writable"],
+            from_units(sums[segment.pk].get(opportunity.worth, 0)),
+            drafts.get((segment.pk, opportunity.tactic)),
+        )
+        for opportunity, segment in open_opportunities
+        if segment.pk in sums
+    )
+    return [one for one in found if one.writable or not one.is_by_email][:count]
+
+
+def _sums_of_members(segments: Sequence[Segment]) -> dict[int, Mapping[str, int]]:
+    """Return how many members segments have, how many can get an e-mail, and the sums of their facts."""
+    if not segments:
+        return {}
+    keys = ", ".join(str(segment.pk) for segment in segments)
+    rows = execution.fetch_all(
+        f"""SELECT m.segment_id, count(*),
+                count(*) FILTER (WHERE c.newsletter = '{Customer.Newsletter.SUBSCRIBED}' AND c.email <> ''),
+                CAST(sum(CASE WHEN f.cart_value > {MAX_CART} THEN {MAX_CART} WHEN f.cart_value < 0 THEN 0
+                    ELSE f.cart_value END) AS bigint),
+                CAST(sum(f.total_spent) AS bigint)
+            FROM {_MEMBERS} m
+            JOIN {_CUSTOMERS} c ON c.id = m.customer_id
+            JOIN {_FACTS} f ON f.customer_id = m.customer_id
+            WHERE m.segment_id IN ({keys})
+            GROUP BY m.segment_id"""
+    )
+    names = ("people", "writable", "cart_value", "total_spent")
+    return {segment: dict(zip(names, sums, strict=True)) for segment, *sums in rows}
