@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum, Value
 
 from core.db import execution, temporary_tables, time_limits
 from core.values.decimals import from_units
@@ -182,6 +183,15 @@ def member_revenue(segment: Segment, seconds: float) -> MemberRevenue:
 
 def _mean(total: Decimal, count: int) -> Decimal | None:
     return round(total / count, 2) if count else None
+
+
+def sampled_members(segment: Segment, one_in: int) -> QuerySet[Membership]:
+    """Return one in so many members, chosen by their keys, or all of them."""
+    members = Membership.objects.filter(segment=segment)
+    if one_in == 1:
+        return members
+    place: Any = F("customer_id") * Value(_SPREAD) % Value(_NUMBERS)
+    return members.alias(place=place).filter(place__lt=_NUMBERS // one_in)
 
 
 @dataclass(frozen=True)

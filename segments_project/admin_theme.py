@@ -70,6 +70,7 @@ UNFOLD: Final = {
     "STYLES": [
         lambda request: static("core/admin.css"),
         lambda request: static("core/search.css"),
+        lambda request: static("segments/workplace.css"),
     ],
     "SCRIPTS": [lambda request: static("core/search.js")],
     "SIDEBAR": {

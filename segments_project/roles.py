@@ -153,6 +153,8 @@ UNGRANTED_PERMISSIONS: Final = (
         "segments.change",
         "segments.refreshresult",
         "segments.dailychangecount",
+        "segments.star",
+        "segments.tag",
         "segments.version",
         "campaigns.audiencemember",
         "campaigns.boughttogether",

@@ -96,7 +96,7 @@ def test_members_changed_by_hand_are_in_the_audit_log_once(anna, friends):
     other = Customer.objects.get(customer_id="c2")
     for _ in range(2):
         anna.send("segments_segment_members_add", friends.pk, ids="c2")
-    anna.send("segments_segment_members_remove", friends.pk, customer=[other.pk])
+    anna.send("segments_segment_members_selected", friends.pk, do="remove", customer=[other.pk])
     put = {"action": "put_on_list", "_selected_action": [other.pk], "segment": friends.pk}
     anna.send("customers_customer_changelist", **put)
 

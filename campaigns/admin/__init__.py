@@ -1,8 +1,8 @@
 """The admin pages of campaigns, coupon pools and audiences."""
 
-from segments.admin import tabs
+from segments.admin import deletion, tabs
 
-from . import access, campaign, coupon_pools, customers, sign_up_form, site_search
+from . import access, campaign, consequences, coupon_pools, customers, reach, sign_up_form, site_search
 
 __all__ = ["campaign", "coupon_pools", "customers", "sign_up_form", "site_search"]
 
@@ -16,3 +16,5 @@ tabs.register_tab(
     )
 )
 tabs.register_tab(tabs.Tab("audience", "Ads", "campaigns_campaign_audience", access.VIEW_AUDIENCE_EXPORT))
+tabs.register_panel(reach.reach_panel)
+deletion.register_consequences(consequences.audience_consequences)

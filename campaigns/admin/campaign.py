@@ -36,6 +36,7 @@ from . import (
     notices,
     page_context,
     previews,
+    reach,
     start_from_segment,
     texts,
 )
@@ -85,6 +86,7 @@ class CampaignAdmin(CappedListAdmin):
             path(address, self.admin_site.admin_view(partial(view, self)), name=f"campaigns_campaign_{name}")
             for address, view, name in (
                 ("segment/<int:pk>/", start_from_segment.segment_campaigns_page, "segment"),
+                ("segment/<int:pk>/reach/", reach.reach_view, "reach"),
                 ("segment/<int:pk>/audience/", audiences.audience_page, "audience"),
                 ("segment/<int:pk>/audience/download/", audiences.download_audience, "audience_download"),
                 ("first-day/dismiss/", first_day.dismiss_view, "first_day_dismiss"),

@@ -56,7 +56,7 @@ class CustomerList(CappedChangeList):
         found = self.queryset.order_by("-pk").values_list("pk", flat=True)
         keys = list(found.filter(Customer.objects.known_q())[:MAX_COUNTED_ROWS])
         keys += found.filter(email="", phone="")[: MAX_COUNTED_ROWS - len(keys)]
-        self.queryset = self.queryset.filter(pk__in=keys).known_first()
+        self.queryset = self.queryset.filter(pk__one_of=keys).known_first()
         super().get_results(request)
         self.result_list = [contact_data.visible_customer(request, customer) for customer in self.result_list]
         self.search_help_text = contact_data.search_help(request)

@@ -24,8 +24,8 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from segments import disclosure, segment_store
-from segments.models import SLUG_IS_TAKEN, SLUG_LENGTH, Segment
+from segments import disclosure, labels, segment_store
+from segments.models import MAX_TAG_LENGTH, SLUG_IS_TAKEN, SLUG_LENGTH, Segment
 from segments.rules import RuleError, parse
 from segments.templates import Parameter, Template
 
@@ -89,18 +89,36 @@ class SegmentForm(forms.ModelForm):
     """A segment by rule. Validation saves it and rolls back, so the writer's errors appear in the form."""
 
     rule = RuleField(label="Who is in")
+    tags = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Words to find the segment by, separated by commas: vip, 2026.",
+    )
     sees_contact = False
     """Whether the person may see contact data. Set by the admin."""
+
+    class Meta:
+        model = Segment
+        fields: tuple[str, ...] = ("name", "slug", "description", "rule", "tags", "is_active", "is_public")
+        widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk is None and "name" in self.fields:
             self.fields["name"].widget.attrs["autofocus"] = True
+        if self.instance.pk:
+            self.initial["tags"] = tags_text(self.instance)
 
-    class Meta:
-        model = Segment
-        fields: tuple[str, ...] = ("name", "slug", "description", "rule", "is_active", "is_public")
-        widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
+    def clean_tags(self) -> str:
+        """Return the tags as they are stored, or reject a long one."""
+        tags = labels.parse_tags(self.cleaned_data["tags"])
+        if long := next((tag for tag in tags if len(tag) > MAX_TAG_LENGTH), ""):
+            raise ValidationError(f"“{long[:MAX_TAG_LENGTH]}…” is longer than {MAX_TAG_LENGTH} characters.")
+        return ", ".join(tags)
+
+    def save_tags(self, segment: Segment) -> None:
+        labels.set_tags(segment, labels.parse_tags(self.cleaned_data["tags"]))
 
     def save_segment(self, segment: Segment, by: User | None = None) -> None:
         """Save through ``segment_store``."""
@@ -122,13 +140,18 @@ class SegmentForm(forms.ModelForm):
             self.add_error(None, error)
 
 
+def tags_text(segment: Segment) -> str:
+    """Return the tags of a segment, as they are typed."""
+    return ", ".join(sorted((tag.name for tag in segment.tags.all()), key=str.casefold))
+
+
 class FixedListForm(SegmentForm):
     """A fixed list. It has no rule and is never refreshed."""
 
     rule = None  # type: ignore[assignment]
 
     class Meta(SegmentForm.Meta):
-        fields: tuple[str, ...] = ("name", "slug", "description", "is_public")
+        fields: tuple[str, ...] = ("name", "slug", "description", "tags", "is_public")
 
     def save_segment(self, segment: Segment, by: User | None = None) -> None:
         """Save name and description. A fixed list has no versions."""

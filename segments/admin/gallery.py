@@ -1,6 +1,5 @@
 """The gallery of templates: what each is for, how many customers it matches in this shop, and a button to create it."""
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
 
 from .access import ADD_SEGMENT, VIEW_SEGMENT
 from .forms import TemplateForm, rule_error_text
+from .free_slugs import free_slug
 from .page_context import admin_context
 from .texts import segment_sentence
 
@@ -57,7 +57,7 @@ def gallery_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     cards = []
     for template in TEMPLATES.values():
         data = request.POST if template is chosen else None
-        form = TemplateForm(template, data, slug=_free_slug(template.slug, taken))
+        form = TemplateForm(template, data, slug=free_slug(template.slug, taken))
         if template is chosen and (segment := _create_from_form(form, staff_user(request))):
             created = f"From the template “{template.name}”: {segment_sentence(segment)}."
             audit_log.log_additions(request, [segment], created)
@@ -132,14 +132,3 @@ def _create_from_form(form: TemplateForm, by: User) -> Segment | None:
             "Another segment has this slug. Choose another one." if taken else " ".join(error.messages),
         )
     return None
-
-
-def _free_slug(slug: str, taken: Iterable[str]) -> str:
-    """Return the slug, or the first free one with a number: ``lost-2``."""
-    names = set(taken)
-    number = 2
-    free = slug
-    while free in names:
-        free = f"{slug}-{number}"
-        number += 1
-    return free

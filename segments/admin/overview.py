@@ -18,7 +18,7 @@ from segments.insights import SegmentDay
 from segments.models import Change, Segment
 from segments.templates import TEMPLATES
 
-from . import charts
+from . import charts, duplicates, filling, tabs
 from .access import VIEW_CUSTOMER, VIEW_SEGMENT
 from .page_context import admin_context
 
@@ -40,6 +40,10 @@ def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> H
     verified = health.verification_status(segment)
     context = admin_context(model_admin, request, segment.name, segment) | {
         "tab": "overview",
+        "is_filling": filling.is_filling(segment) and segment.is_active,
+        "duplicate_url": duplicates.duplicate_url(segment),
+        "panels": tabs.panels(request, segment),
+        **filling.filling_context(segment),
         "age": rough_duration_text(max(now - segment.refreshed_at, timedelta()))
         if segment.refreshed_at
         else "",

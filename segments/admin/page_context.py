@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from segments.models import Segment
 
-from . import tabs, texts
+from . import segment_list, tabs, texts
 
 
 def admin_context(
@@ -25,4 +25,6 @@ def segment_context(request: HttpRequest, segment: Segment) -> dict[str, Any]:
         "status": texts.status_text(segment),
         "status_label": texts.status_label(segment),
         "more_tabs": tabs.tab_links(request, segment),
+        "star": segment_list.star_button(segment, is_starred=segment_list.is_starred(request, segment)),
+        "tags": segment_list.tag_chips(segment),
     }

@@ -44,6 +44,16 @@ def queue_refreshes(request: HttpRequest, segments: Iterable[Segment]) -> None:
         messages.success(request, text)
 
 
+def queue_after_saving(request: HttpRequest, segment: Segment) -> None:
+    """Queue the refresh of a segment that was just saved. If it cannot be queued, the schedule refreshes it."""
+    try:
+        request_refresh(segment, datetime.now(UTC))
+    except BrokerUnavailable:
+        messages.warning(
+            request, "Redis is unavailable, so the members follow at the next scheduled refresh."
+        )
+
+
 @require_permissions(VIEW_SEGMENT, CHANGE_SEGMENT, methods=WRITE_METHODS)
 def refresh_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Queue a refresh of one segment."""

@@ -1,7 +1,6 @@
 """The admin of segments: the list, the form, and the URLs of all their pages. ``segment_store`` does the writing."""
 
 import json
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -13,33 +12,37 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from core.admin import protected_deletion
 from core.admin.capped_lists import CappedListAdmin
 from core.admin.permissions import READ_METHODS, staff_user
 from core.templatetags.display import moment, number
 from customers.admin import contact_data
 from segments import segment_store
 from segments.models import Segment
-from segments.rules import RuleError, parse, registry
+from segments.rules import registry
 from segments.segment_store import SegmentInUse
 
 from . import (
     changes,
+    deletion,
+    duplicates,
     editor,
+    filling,
     gallery,
     members,
     new_segments,
     overview,
     refresh_requests,
+    segment_list,
     texts,
     versions,
 )
-from .forms import FixedListForm, SegmentForm
+from .forms import FixedListForm, SegmentForm, tags_text
 from .page_context import segment_context
+from .people import selection, table
 
 FILTER_HELP = [
     {
@@ -57,20 +60,22 @@ class SegmentAdmin(CappedListAdmin):
     """The list of segments and the pages of a segment."""
 
     list_display = (
+        "star",
         "titled",
         "sentence_",
         "members",
         "known",
-        "refreshed",
         "state",
-        "last_error",
-        "template",
+        "refreshed",
+        "duplicate",
     )
     list_before_template = "segments/admin/segments_before.html"
-    search_fields = ("name", "slug")
-    search_help_text = "Part of a name or slug"
+    list_filter = (segment_list.StarFilter, segment_list.KindFilter, segment_list.TagFilter)
+    search_fields = ("name", "slug", "description", "tags__name")
+    search_help_text = "Part of a name, description or tag"
     ordering = ("name", "pk")
     actions = ("refresh_now", "delete_selected")
+    list_display_links = ("titled",)
     form = SegmentForm
     warn_unsaved_form = True
     change_form_outer_before_template = "segments/admin/segment_before.html"
@@ -93,6 +98,8 @@ class SegmentAdmin(CappedListAdmin):
                 ("rule/unknown-values/", editor.unknown_values_view, "rule_unknown_values"),
                 ("rule/count/<str:ticket>/", editor.count_result_view, "rule_count_result"),
                 ("<int:pk>/rule/", SegmentAdmin.form_view, "rule"),
+                ("<int:pk>/star/", segment_list.star_view, "star"),
+                ("<int:pk>/filling/", filling.filling_view, "filling"),
                 ("<int:pk>/revenue/", overview.revenue_view, "revenue"),
                 ("<int:pk>/overlap/", overview.overlap_view, "overlap"),
                 ("<int:pk>/changes/", changes.changes_view, "changes"),
@@ -101,24 +108,49 @@ class SegmentAdmin(CappedListAdmin):
                 ("<int:pk>/versions/<int:number>/restore/", versions.restore_view, "restore"),
                 ("<int:pk>/freeze/", new_segments.freeze_view, "freeze"),
                 ("<int:pk>/refresh/", refresh_requests.refresh_view, "refresh"),
-                ("<int:pk>/members/", members.members_view, "members"),
-                ("<int:pk>/members.csv", members.members_csv_view, "members_csv"),
+                ("<int:pk>/members/", table.people_view, "members"),
+                ("<int:pk>/members.csv", table.people_csv_view, "members_csv"),
+                ("<int:pk>/members/selected/", selection.selection_view, "members_selected"),
                 ("<int:pk>/members/add/", members.add_members_view, "members_add"),
-                ("<int:pk>/members/remove/", members.remove_members_view, "members_remove"),
             )
         ] + super().get_urls()
 
     # -- The list
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Segment]:
+        return segment_list.with_stars(super().get_queryset(request), request).prefetch_related("tags")
+
+    def get_ordering(self, request: HttpRequest) -> tuple[Any, ...]:
+        """Put the person's starred segments first."""
+        return (segment_list.has_star(request).desc(), *self.ordering)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict | None = None) -> HttpResponse:
+        context = segment_list.list_context(request) | (extra_context or {})
+        return super().changelist_view(request, context)
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        """Leave out the links for which the person lacks a permission."""
+        may_add = self.has_add_permission(request)
+        return tuple(name for name in self.list_display if name != "duplicate" or may_add)
+
+    @display(description="Tags")
+    def tags(self, segment: Segment) -> str:
+        """Show the tags to staff who may not edit them."""
+        return tags_text(segment) or "–"
+
+    @display(description="★")
+    def star(self, segment: Any) -> str:
+        return segment_list.star_button(segment, is_starred=segment.is_starred)
+
     @display(description="Segment")
     def titled(self, segment: Segment) -> str:
-        return format_html(
-            '<span class="stacked"><span>{}</span><small>{}</small></span>', segment.name, segment.slug
-        )
+        return segment.name
 
     @display(description="Who is in")
     def sentence_(self, segment: Segment) -> str:
-        return texts.segment_sentence(segment)
+        """Show the rule as a sentence, with the tags below it."""
+        tags = segment_list.tag_chips(segment)
+        return format_html("{}{}{}", texts.segment_sentence(segment), " " if tags else "", tags)
 
     @display(description="Members")
     def members(self, segment: Segment) -> str:
@@ -137,6 +169,14 @@ class SegmentAdmin(CappedListAdmin):
     @display(description="Status", label=texts.STATUS_LABELS)
     def state(self, segment: Segment) -> str:
         return texts.status_text(segment)
+
+    @display(description="")
+    def duplicate(self, segment: Segment) -> str:
+        return format_html(
+            '<a class="link" href="{}" aria-label="Duplicate {}">Duplicate</a>',
+            duplicates.duplicate_url(segment),
+            segment.name,
+        )
 
     @admin.action(description="Refresh now", permissions=["change"])
     def refresh_now(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
@@ -162,8 +202,10 @@ class SegmentAdmin(CappedListAdmin):
         return super().change_view(request, str(pk))
 
     def response_post_save_change(self, request: HttpRequest, obj: Segment) -> HttpResponse:
-        """Redirect to the segment's overview."""
+        """Redirect to the segment's overview, which fills while the person looks."""
         return redirect("admin:segments_segment_change", obj.pk)
+
+    response_post_save_add = response_post_save_change
 
     # -- The form
 
@@ -188,6 +230,13 @@ class SegmentAdmin(CappedListAdmin):
     def save_model(self, request: HttpRequest, obj: Segment, form: Any, change: bool) -> None:
         """Save through ``segment_store``. The form has tried it, so an error here is a race and rolls back."""
         form.save_segment(obj, staff_user(request))
+        form.save_tags(obj)
+        if obj.is_active and filling.is_filling(obj):
+            transaction.on_commit(partial(refresh_requests.queue_after_saving, request, obj))
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Fill the form with the segment to duplicate, if the request names one."""
+        return duplicates.initial_data(request) or super().get_changeform_initial_data(request)
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
@@ -207,20 +256,10 @@ class SegmentAdmin(CappedListAdmin):
     # -- Deletion
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[list, dict, set, list]:
-        """Return the segments and what refers to them. Their members are too many to list."""
+        """Return what changes with the segments, and what refers to them. Their members are too many to list."""
         doomed = list(objs)
-        protected = [
-            format_html(
-                '{}: the rule of <a class="link" href="{}">{} ({})</a> refers to it',
-                name,
-                reverse("admin:segments_segment_change", args=[user.pk]),
-                user.name,
-                user.slug,
-            )
-            for user, names in _remaining_referrers(doomed)
-            for name in names
-        ] + list(protected_deletion.protecting_links(doomed))
-        return [segment.name for segment in doomed], {"segments": len(doomed)}, set(), protected
+        blocked = deletion.blocking_links(doomed)
+        return deletion.consequences(doomed), {"segments": len(doomed)}, set(), blocked
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict | None = None
@@ -249,15 +288,3 @@ class SegmentAdmin(CappedListAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Segment]) -> None:
         """Delete all or none."""
         segment_store.delete_segments(queryset)
-
-
-def _remaining_referrers(doomed: list[Segment]) -> list[tuple[Segment, list[str]]]:
-    """Return the segments that refer to the deleted ones, each with the slugs that it refers to."""
-    slugs = {segment.slug for segment in doomed}
-    staying = Segment.objects.filter(kind=Segment.Kind.DYNAMIC).exclude(slug__in=slugs)
-    found = []
-    for user in staying:
-        with suppress(RuleError):  # an invalid rule is an error already
-            if named := parse(user.rule).references() & slugs:
-                found.append((user, sorted(named)))
-    return found

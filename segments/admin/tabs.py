@@ -1,5 +1,9 @@
-"""Tabs that other apps add to the pages of a segment. They are registered when an app's admin is loaded."""
+"""What other apps add to the pages of a segment: tabs, and panels of the overview.
 
+They are registered when an app's admin is loaded.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.http import HttpRequest
@@ -29,7 +33,11 @@ class TabLink:
     invitation: str
 
 
+Panel = Callable[[HttpRequest, Segment], str]
+"""Returns the HTML of a panel, or an empty text for a person who may not see it."""
+
 _tabs: dict[str, Tab] = {}
+_panels: list[Panel] = []
 
 
 def register_tab(tab: Tab) -> None:
@@ -45,3 +53,14 @@ def tab_links(request: HttpRequest, segment: Segment) -> list[TabLink]:
         for tab in _tabs.values()
         if request.user.has_perm(tab.permission)
     ]
+
+
+def register_panel(panel: Panel) -> None:
+    """Add a panel to the top of the overview of all segments."""
+    if panel not in _panels:
+        _panels.append(panel)
+
+
+def panels(request: HttpRequest, segment: Segment) -> list[str]:
+    """Return the panels that the person may see, in the order of registration."""
+    return [html for panel in _panels if (html := panel(request, segment))]

@@ -1,11 +1,13 @@
 """Segments, their members and changes, refreshes, and webhooks."""
 
+from .label import MAX_TAG_LENGTH, Star, Tag
 from .membership import Change, DailyChangeCount, Membership
 from .refresh import Refresh, RefreshResult, Verification
 from .segment import SLUG_IS_TAKEN, SLUG_LENGTH, Segment, SegmentQuerySet, Version
 from .webhook import Attempt, Endpoint, Message
 
 __all__ = [
+    "MAX_TAG_LENGTH",
     "SLUG_IS_TAKEN",
     "SLUG_LENGTH",
     "Attempt",
@@ -18,6 +20,8 @@ __all__ = [
     "RefreshResult",
     "Segment",
     "SegmentQuerySet",
+    "Star",
+    "Tag",
     "Verification",
     "Version",
 ]

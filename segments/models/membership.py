@@ -27,7 +27,7 @@ class Membership(models.Model):
     class Meta:
         indexes = (
             models.Index(fields=("segment", "customer"), name="members_of_segment"),
-            models.Index(fields=("segment", "entered_at", "customer"), name="newest_members"),
+            models.Index(fields=("segment", "is_known", "entered_at", "customer"), name="known_members"),
         )
 
     def __str__(self) -> str:

@@ -103,9 +103,9 @@ def test_a_segment_is_built_by_clicks_and_followed_to_its_members(
 
     page.goto(shop.addresses["segments_segment_changelist"] + "?q=loyal-abroad")
     page.get_by_role("link", name="Loyal abroad").first.click()
-    page.get_by_role("link", name="Members", exact=True).first.click()
+    page.get_by_role("link", name="People", exact=True).first.click()
     with page.expect_download() as downloading:
-        page.get_by_role("link", name="Download CSV").click()
+        page.get_by_role("link", name="Export as seen").click()
     downloading.value.save_as(tmp_path / "members.csv")
     rows = list(csv.DictReader((tmp_path / "members.csv").read_text().splitlines()))
     assert len(rows) == third
