@@ -23,6 +23,7 @@ class RuleEditor {
     this.counts = {};
     this.everybody = null;
     this.error = null;
+    this.isInsisting = false; // after an attempt to save, errors do not wait
     this.unvisited = new Set(); // the ids of conditions that were added
     this.visited = new Set(); // the keys of their inputs that were left
     this.past = [];
@@ -31,6 +32,7 @@ class RuleEditor {
     this.readArea({ isFirst: true });
     this.area.addEventListener("input", () => this.readArea({}));
     this.form.addEventListener("reset", () => setTimeout(() => this.readArea({})));
+    this.form.addEventListener("submit", (event) => this.onSubmit(event));
     this.form.querySelector("[autofocus]")?.focus(); // the browser gives up while the page is being built
   }
 
@@ -117,6 +119,7 @@ class RuleEditor {
     if (text === this.text) return;
     if (!typed || typed !== this.typing) this.remember(); // one undo step for a word, not for each letter
     this.typing = typed;
+    this.isInsisting = false;
     this.text = text;
     this.area.value = text && JSON.stringify(JSON.parse(text), null, 2);
     this.area.dispatchEvent(new Event("change", { bubbles: true })); // for the script that warns of unsaved changes
@@ -178,6 +181,17 @@ class RuleEditor {
     if (!key || this.visited.has(key)) return;
     this.visited.add(key);
     afterwards(() => this.error && this.showError(this.error));
+  }
+
+  /** Keep a rule with an empty field from being saved, and show the field. */
+  onSubmit(event) {
+    if (!this.error) return;
+    this.isInsisting = true;
+    this.showError(this.error);
+    const field = this.canvas.querySelector("[aria-invalid]");
+    if (!field || field.value) return; // the server decides
+    event.preventDefault();
+    field.focus();
   }
 
   // -- Changes of structure
@@ -662,7 +676,7 @@ class RuleEditor {
 
   /** Whether an input has the focus, or belongs to a new condition and was not left yet. */
   isBeingWritten(input) {
-    if (!input.matches("input, select")) return false;
+    if (this.isInsisting || !input.matches("input, select")) return false;
     const id = Number(input.closest("[data-node]").dataset.node);
     return (
       document.activeElement === input || (this.unvisited.has(id) && !this.visited.has(input.dataset.key))

@@ -55,9 +55,13 @@ function codesOf(kind) {
   return codes[kind];
 }
 
-/** Return the name of a value in the browser's language; a value that is no code is its own name. */
+/** Whether a value is a code, and not a name. */
+export const isCode = (kind, value) => namesOfCode(kind, value).length > 0;
+
+/** Return the name of a country or language in the browser's language; any other value is its own name. */
 export function nameOf(kind, value) {
-  return (isPlace(kind) && namesOfCode(kind, value)[0]) || value;
+  const code = isPlace(kind) && codeOf(kind, value);
+  return (code && namesOfCode(kind, code)[0]) || value;
 }
 
 /** Return the texts by which a value is found: the value and its names, folded. */

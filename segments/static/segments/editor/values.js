@@ -3,7 +3,7 @@
 import { fold, likeness, number } from "./dom.js";
 import * as places from "./places.js";
 
-const LEAST_LIKENESS = 0.3;
+const LEAST_LIKENESS = 0.4;
 const NEAREST = 3;
 const PLACES_AT_MOST = 300; // as many as the server returns; with fewer, they are all that the shop has
 const SHOWN = 20;
@@ -65,7 +65,7 @@ export class ShopValues {
 
   writesCodes(kind) {
     const values = this.places[kind] ?? [];
-    return values.filter((one) => places.nameOf(kind, one.value) !== one.value).length * 2 >= values.length;
+    return values.filter((one) => places.isCode(kind, one.value)).length * 2 >= values.length;
   }
 
   /** Return the value for what somebody typed: a country's name becomes what the shop writes for it. */
@@ -107,11 +107,8 @@ export class ShopValues {
     const all = this.places[kind];
     if (!all.length || all.length >= PLACES_AT_MOST || all.some((one) => fold(one.value) === fold(value)))
       return [];
-    const written = places.namesOf(kind, value);
-    const like = (one) =>
-      Math.max(
-        ...places.namesOf(kind, one.value).flatMap((name) => written.map((other) => likeness(name, other))),
-      );
+    const shown = (one) => fold(places.nameOf(kind, one));
+    const like = (one) => likeness(shown(one.value), shown(value));
     const nearest = all
       .map((one) => [like(one), one])
       .filter(([how]) => how >= LEAST_LIKENESS)
