@@ -63,19 +63,19 @@ def first_ahead_sql(customers: Sql, at: datetime) -> Sql:
     )
 
 
-def merge_sql(customers: Sql, *, with_orders: bool) -> Sql:
+def merge_sql(customers: Sql, *, with_orders: bool, customer: int | None = None) -> Sql:
     """Return a query that merges appended records into the stored rows of customers, selected by primary key.
 
     Appended records are not older than stored ones, and each customer has at most one appended order: see
-    ``customers.facts.selection``. ``with_orders`` says whether any has one.
+    ``customers.facts.selection``. ``with_orders`` says whether any has one. If there is one customer only, ``customer``
+    is its key: where tables are distributed, one machine then answers.
     """
     # Sub-selects, not a join: statistics of the queue lag behind, and the planner would read all rows of facts.
-    stored = "FROM customers_facts f WHERE f.customer_id = a.customer_id"
+    its = "a.customer_id" if customer is None else str(customer)
+    stored = f"FROM customers_facts f WHERE f.customer_id = {its}"
     latest_order, joined, first_at = f"(SELECT f.uncancelled_order_at {stored})", Sql(""), ["e.first_at"]
     if with_orders:
-        appended = (
-            "FROM customers_appendedorder r WHERE r.customer_id = a.customer_id AND r.status <> 'cancelled'"
-        )
+        appended = f"FROM customers_appendedorder r WHERE r.customer_id = {its} AND r.status <> 'cancelled'"
         latest_order = dialect.greatest_sql(latest_order, f"(SELECT max(r.placed_at) {appended})")
         orders = compose(
             "SELECT * FROM customers_appendedorder WHERE customer_id IN ({customers})", customers=customers

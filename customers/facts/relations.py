@@ -99,7 +99,8 @@ def prepare_relation_for(customers: Query, at: datetime) -> Literal["facts", "fa
         )
         _copy_facts(others)
         if merged:
-            execution.execute(_INTO_AS_OF + queries.merge_sql(_keys(merged), with_orders=True))
+            one = merged[0] if len(merged) == 1 else None
+            execution.execute(_INTO_AS_OF + queries.merge_sql(_keys(merged), with_orders=True, customer=one))
         if recomputed:
             _fill_as_of(_keys(recomputed), at)
     return "facts_as_of"

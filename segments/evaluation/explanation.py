@@ -1,7 +1,7 @@
 """Explanations in English: who is in a segment, and why one customer is in or out."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
@@ -96,6 +96,7 @@ def _query_answers(
     nodes: Sequence[Rule], customer: Customer, context: EvaluationContext
 ) -> dict[str, Any] | None:
     """Query the answer of each node and the customer's value of each condition."""
+    context = replace(context, customer=customer.pk)
     asked: dict[str, Any] = {}
     for place, node in enumerate(nodes):
         asked[f"met_{place}"] = Case(

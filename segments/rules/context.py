@@ -1,11 +1,11 @@
 """What rules are evaluated with: the instant, the facts, and the population statistics."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet
+from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet, Value
 
 from customers.models import COUNTING_STATUSES, Event, Order
 
@@ -18,7 +18,8 @@ class EvaluationContext:
     """What a rule is evaluated with. No rule reads the clock.
 
     ``facts`` names the relation of a customer that holds the facts at ``at``. ``statistics`` are the population
-    statistics at ``at``. A placeholder has no instant and no statistics yet.
+    statistics at ``at``. A placeholder has no instant and no statistics yet. With ``customer``, a primary key, queries
+    about that customer alone are built: where tables are distributed, one machine then answers.
     """
 
     at: Any  # a datetime, or the LateInstant of a placeholder
@@ -26,6 +27,7 @@ class EvaluationContext:
     facts: str = "facts"
     statistics: PopulationStatistics = field(default_factory=PopulationStatistics)
     is_placeholder: bool = False
+    customer: int | None = None
 
     def late_param(self, fill: Callable[["EvaluationContext"], Any], output_field: Any = None) -> LateParam:
         """Return a parameter that ``fill`` computes from this context, or from the one that replaces it."""
@@ -45,14 +47,19 @@ class EvaluationContext:
     def fact(self, name: str) -> F:
         return F(f"{self.facts}__{name}")
 
+    @property
+    def customer_key(self) -> OuterRef | Value:
+        """The key of the customer whom a sub-select looks up: a reference does not tell the machine, a value does."""
+        return OuterRef("pk") if self.customer is None else Value(self.customer)
+
     def orders(self, *, counting: bool = True) -> QuerySet[Order]:
         """Return the orders of the outer query's customer, by default only those that count."""
-        orders = Order.objects.filter(customer=OuterRef("pk"), placed_at__lte=self.at).order_by()
+        orders = Order.objects.filter(customer=self.customer_key, placed_at__lte=self.at).order_by()
         return orders.filter(status__in=COUNTING_STATUSES) if counting else orders
 
     def events(self) -> QuerySet[Event]:
         """Return the events of the outer query's customer."""
-        return Event.objects.filter(customer=OuterRef("pk"), occurred_at__lte=self.at).order_by()
+        return Event.objects.filter(customer=self.customer_key, occurred_at__lte=self.at).order_by()
 
     def existing_q(self) -> Q:
         """Build the query of customers first seen by the instant."""
@@ -80,5 +87,6 @@ class Statistic:
     is_from_totals: bool = False
 
     def value_in(self, context: EvaluationContext) -> StatisticValue:
-        """Return the value in a context. It is computed once for each context."""
-        return context.statistics.get_or_compute(self.name, lambda: self.compute(context))
+        """Return the value in a context. It is computed once for each context, over all customers."""
+        everybody = context if context.customer is None else replace(context, customer=None)
+        return context.statistics.get_or_compute(self.name, lambda: self.compute(everybody))

@@ -219,6 +219,9 @@ def test_each_forbidden_shape_breaks_its_rule_alone(rule: Rule, statement: str) 
         "SELECT 1 FROM (SELECT customer_id k FROM orders UNION ALL SELECT customer_id FROM lines) u WHERE k = 7",
         "WITH o AS (SELECT * FROM orders) SELECT 1 FROM o WHERE customer_id = 7::bigint",
         "SELECT 1 FROM facts WHERE customer_id IN (SELECT id FROM customer WHERE id = 7)",
+        "SELECT 1 FROM customer c WHERE c.id = 7 AND EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id"
+        " AND NOT EXISTS (SELECT 1 FROM lines l WHERE l.customer_id = o.customer_id))",
+        "SELECT (SELECT count(*) FROM orders WHERE customer_id = 7) FROM customer WHERE id = 7",
         "INSERT INTO orders (customer_id) VALUES (7)",
         "UPDATE orders SET status = '' WHERE customer_id = 7 AND id = 8",
         "SELECT 1 FROM identity",
@@ -239,6 +242,11 @@ def test_a_question_about_one_customer_holds_the_key_in_each_leaf(statement: str
         "SELECT 1 FROM orders WHERE customer_id IN (SELECT 7)",
         "SELECT 1 FROM customer WHERE id = 7 AND EXISTS (SELECT 1 FROM orders LIMIT 1)",
         "SELECT (SELECT count(*) FROM orders) FROM customer WHERE id = 7",
+        "SELECT (SELECT count(*) FROM orders o WHERE o.customer_id = c.id) FROM customer c WHERE c.id = 7",
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id) THEN 1 END FROM customer c"
+        " WHERE c.id = 7",
+        "SELECT 1 FROM customer c WHERE c.id = 7 AND"
+        " (c.city = '' OR EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id))",
         "DELETE FROM queue",
     ],
 )

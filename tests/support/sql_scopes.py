@@ -25,9 +25,11 @@ class Equalities:
     """What the conditions of a query make equal, besides those of the query around it.
 
     A pair ``one_way`` restricts only its second column: ON of an outer join restricts the side that may be absent.
+    A query ``is_apart`` if PostgreSQL evaluates it for each row of the query around it, instead of joining them.
     """
 
     around: Equalities | None = None
+    is_apart: bool = False
     both_ways: list[tuple[Column, Column]] = field(default_factory=list)
     one_way: list[tuple[Column, Column]] = field(default_factory=list)
 
@@ -39,19 +41,23 @@ class Equalities:
         """Return whether the conditions restrict a column to a constant."""
         return any(one.constant is not None for one in self._reached(column, forwards=False))
 
+    def names(self, column: Column) -> bool:
+        """Return whether a column is restricted to a constant before any row of a query around is read."""
+        return any(one.constant is not None for one in self._reached(column, forwards=False, joined=True))
+
     def bounds(self, column: Column) -> bool:
         """Return whether the conditions restrict a column to a constant, or to the keys in a temporary table."""
         reached = self._reached(column, forwards=False)
         return any(one.is_gathered or one.constant is not None for one in reached)
 
-    def _reached(self, start: Column, *, forwards: bool) -> Iterator[Column]:
+    def _reached(self, start: Column, *, forwards: bool, joined: bool = False) -> Iterator[Column]:
         steps: list[tuple[Column, Column]] = []
         level: Equalities | None = self
         while level is not None:
             steps += level.both_ways
             steps += [(other, one) for one, other in [*level.both_ways, *level.one_way]]
             steps += level.one_way if forwards else []
-            level = level.around
+            level = None if joined and level.is_apart else level.around
         seen, waiting = {start}, [start]
         while waiting:
             column = waiting.pop()

@@ -104,7 +104,7 @@ class _Check:
 
     def check_one_customer(self) -> None:
         for one in self.occurrences:
-            if not one.equalities.fixes(one.key):
+            if not one.equalities.names(one.key):
                 self.violated(Rule.ONE_CUSTOMER, f"{one.table} is not restricted to one customer")
 
     def read_query(self, node: Any, around: Query | None, ctes: Ctes, equalities: Equalities) -> Query:
@@ -293,7 +293,11 @@ class _Check:
             self.read_expression(condition, query, ctes, in_condition=True)
         for part in sql_scopes.conjuncts(where):
             if isinstance(part, ast.SubLink) and part.subLinkType == enums.SubLinkType.ANY_SUBLINK:
-                query.equalities.both_ways += self.read_in(part, query, ctes, in_condition=True)
+                query.equalities.both_ways += self.read_in(
+                    part, query, ctes, in_condition=True, is_joined=True
+                )
+            elif exists := _joined_exists(part):
+                self.read_inner(exists, query, ctes, is_joined=True)
             else:
                 self.read_expression(part, query, ctes, in_condition=True)
 
@@ -369,14 +373,14 @@ class _Check:
                 self.read_inner(one, query, ctes)
 
     def read_in(
-        self, node: Any, query: Query, ctes: Ctes, *, in_condition: bool
+        self, node: Any, query: Query, ctes: Ctes, *, in_condition: bool, is_joined: bool = False
     ) -> list[tuple[Column, Column]]:
         """Read ``key IN (SELECT …)``. Return what it restricts to a constant or to gathered keys if it holds."""
         self.read_expression(node.testexpr, query, ctes)
         tested = [query.plain(one) for one in sql_scopes.elements(node.testexpr)]
         if node.operName and node.operName[-1].sval != "=":
             tested = []
-        inner = self.read_inner(node, query, ctes, tested, in_condition=in_condition)
+        inner = self.read_inner(node, query, ctes, tested, in_condition=in_condition, is_joined=is_joined)
         item = inner.as_item()
         is_gathered = bool(item.local) and not item.customers and not inner.outer
         pairs = []
@@ -395,10 +399,13 @@ class _Check:
         tested: Sequence[Column | None] = (),
         *,
         in_condition: bool = False,
+        is_joined: bool = False,
     ) -> Query:
         """Read the sub-select of an expression, and check how it and the query around it meet."""
         self.check_limit(node.subselect, ctes)
-        inner = self.read_query(node.subselect, query, ctes, Equalities(query.equalities))
+        inner = self.read_query(
+            node.subselect, query, ctes, Equalities(query.equalities, is_apart=not is_joined)
+        )
         query.refer_to(inner.outer)
         pairs = [(one, column) for one, (_, column) in zip(tested, inner.output, strict=False) if one]
         inner.equalities.one_way += pairs
@@ -524,6 +531,17 @@ class _Check:
                     self.violated(Rule.IMMUTABLE, f"a change of {table} calls {name}()")
             elif isinstance(one, ast.SQLValueFunction) and on_conflict:
                 self.violated(Rule.IMMUTABLE, f"a change of {table} reads the clock or the session")
+
+
+def _joined_exists(condition: Any) -> Any:
+    """Return the EXISTS that a condition is, or denies, if PostgreSQL makes it a join; None for another condition."""
+    if isinstance(condition, ast.BoolExpr) and condition.boolop == enums.BoolExprType.NOT_EXPR:
+        [condition] = condition.args
+    if not isinstance(condition, ast.SubLink) or condition.subLinkType != enums.SubLinkType.EXISTS_SUBLINK:
+        return None
+    inner = condition.subselect
+    is_plain = not (inner.groupClause or inner.havingClause or inner.withClause or inner.windowClause)
+    return condition if is_plain and inner.op == enums.SetOperation.SETOP_NONE else None
 
 
 def _is_of_catalogue(node: Any) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Self
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, Q, QuerySet, Subquery
 
 from segments.models import Membership, Segment
 from segments.rules import values
@@ -32,21 +32,21 @@ class InSegment(Condition):
     is_: str = required(Scalar(values.SLUG))
     entered: Moment | None = param(Moment)
 
-    def _memberships(self) -> Any:
-        return self._members().filter(customer=OuterRef("pk"))
+    def _memberships(self, context: EvaluationContext) -> Any:
+        return self._members().filter(customer=context.customer_key)
 
     def _members(self) -> Any:
         # Not joined: the members can be on other machines than the segments.
         return Membership.objects.filter(segment__in=Segment.objects.filter(slug=self.is_))
 
     def q(self, context: EvaluationContext) -> Q:
-        memberships = self._memberships()
+        memberships = self._memberships(context)
         if self.entered is None:
             return Q(Exists(memberships))
         return Q(Exists(memberships.filter(self.entered.q(F("entered_at"), context.at, context.zone))))
 
     def value(self, context: EvaluationContext) -> Any:
-        return Subquery(self._memberships().values("entered_at"))
+        return Subquery(self._memberships(context).values("entered_at"))
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         """Select by the moment of entry. Changes of the other segment make their customers candidates anyway."""
