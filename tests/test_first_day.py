@@ -9,10 +9,14 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message
 from django.contrib.auth.models import Group, User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from customers.imports import uploads
+from customers.models import Import
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from segments_project.server.bundled_servers import free_port
 from tests.support import shop
 from tests.test_shop_settings import ROSSI, saved
@@ -187,3 +191,70 @@ def test_only_administrators_check_the_mail_server() -> None:
     marketer = colleague("Marketer")
 
     assert marketer.get(MAIL).status_code == marketer.post(TEST).status_code == 403
+
+
+# -- After an import
+
+ORDERS = (
+    "Order number;Order date;E-mail;First name;Total\n"
+    "1;2026-03-05;ada@example.org;Ada;20.00\n2;2026-03-06;ada@example.org;Ada;30.00\n"
+    "3;2026-03-06;bob@example.org;Bob;5.00\n4;someday;eve@example.org;Eve;5.00\n"
+)
+
+
+@pytest.fixture
+def folder(settings, tmp_path) -> None:
+    settings.IMPORTS_DIR = tmp_path / "imports"
+
+
+def imported(client: Client, text: str, name: str = "orders.csv") -> str:
+    """Upload a file, start its import, let a worker do it; return the address of its page."""
+    file = SimpleUploadedFile(name, text.encode())
+    uploaded = client.post(reverse("admin:customers_import_add"), {"file": file}, follow=True)
+    [(address, _)] = uploaded.redirect_chain
+    client.post(reverse("admin:customers_import_start", args=[Import.objects.latest("pk").pk]))
+    uploads.run_next_import()
+    return str(address)
+
+
+def words_of(client: Client, address: str) -> str:
+    text = re.sub("<[^>]+>", " ", client.get(address).content.decode())
+    return " ".join(text.split())
+
+
+def test_a_finished_import_says_what_came_what_it_means_and_what_is_next(anna, folder) -> None:
+    address = imported(anna, ORDERS)
+
+    told = words_of(anna, address)
+    assert "Customers 2 new, 0 changed Orders 3 new, 0 changed" in told
+    assert "Rows rejected 1" in told
+    assert "1 row could not be read." in told
+    assert "There are no segments yet." in told
+    assert "Install the ready-to-use segments" in told
+
+    segment = shop.segment("buyers", {"order_count": {"at_least": 1}})
+    told = words_of(anna, address)
+    assert "The segments are being brought up to date" in told
+    assert "hx-trigger" in anna.get(address).content.decode()
+
+    refresh_all()
+    told = words_of(anna, address)
+    assert f"{segment.name} 2 2" in told
+    assert "Start a campaign" in told
+    assert "being brought up to date" not in told
+
+
+def test_importing_a_file_again_is_told_as_changes(anna, folder) -> None:
+    imported(anna, ORDERS)
+
+    told = words_of(anna, imported(anna, ORDERS, "again.csv"))
+
+    assert "Orders 0 new, 3 changed" in told
+
+
+def test_a_viewer_is_offered_nothing_that_only_others_may_do(anna, folder) -> None:
+    address = imported(anna, ORDERS)
+    marketer = words_of(colleague("Marketer"), address)
+
+    assert "Install the ready-to-use segments" in marketer
+    assert colleague("Viewer").get(address).status_code == 403

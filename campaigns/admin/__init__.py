@@ -2,9 +2,19 @@
 
 from segments.admin import deletion, tabs
 
-from . import access, campaign, consequences, coupon_pools, customers, reach, sign_up_form, site_search
+from . import (
+    access,
+    campaign,
+    consequences,
+    coupon_pools,
+    customers,
+    imports,
+    reach,
+    sign_up_form,
+    site_search,
+)
 
-__all__ = ["campaign", "coupon_pools", "customers", "sign_up_form", "site_search"]
+__all__ = ["campaign", "coupon_pools", "customers", "imports", "sign_up_form", "site_search"]
 
 tabs.register_tab(
     tabs.Tab(

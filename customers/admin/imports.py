@@ -31,6 +31,12 @@ from customers.models import Import
 from . import contact_data, import_preview
 
 POLL_SECONDS = 2
+RECORD_LABELS = {
+    "customers": "Customers",
+    "orders": "Orders",
+    "order_lines": "Order lines",
+    "events": "Events",
+}
 REDIS_UNAVAILABLE = (
     "Redis is unavailable at the moment. The import starts as soon as a worker can be reached."
 )
@@ -65,6 +71,8 @@ class ImportAdmin(ReadOnlyAdmin):
 
     list_display = ("file", "kind_", "state_", "rows", "refused_", "by", "uploaded")
     list_before_template = "customers/admin/no_imports.html"
+    finished_template = ""
+    """What another app adds to the page of a finished import. It sets ``reloads`` while it waits for something."""
 
     def get_urls(self) -> list[URLPattern]:
         """Add our own pages before Django's, whose pattern matches any text."""
@@ -143,7 +151,7 @@ class ImportAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         is_key = object_id.isascii() and object_id.isdigit() and len(object_id) < 19
         upload = get_object_or_404(self.get_queryset(request), pk=object_id if is_key else 0)
-        context = self._context(request, upload.name) | self._progress_context(request, upload)
+        context = self._context(request, upload.name) | self.progress_context(request, upload)
         if upload.state == Import.State.UPLOADED:
             context |= import_preview.preview_context(request, upload)
         return TemplateResponse(request, "customers/admin/import.html", context)
@@ -154,7 +162,7 @@ class ImportAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         upload = get_object_or_404(self.get_queryset(request), pk=pk)
         return TemplateResponse(
-            request, "customers/admin/import_progress.html", self._progress_context(request, upload)
+            request, "customers/admin/import_progress.html", self.progress_context(request, upload)
         )
 
     def describe_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -210,7 +218,7 @@ class ImportAdmin(ReadOnlyAdmin):
     def _context(self, request: HttpRequest, title: str) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "title": title, "opts": self.opts}
 
-    def _progress_context(self, request: HttpRequest, upload: Import) -> dict[str, Any]:
+    def progress_context(self, request: HttpRequest, upload: Import) -> dict[str, Any]:
         waiting = Import.State.WAITING
         before: QuerySet[Import] = Import.objects.filter(state__in=(waiting, Import.State.RUNNING))
         return {
@@ -222,6 +230,12 @@ class ImportAdmin(ReadOnlyAdmin):
             "before": before.exclude(pk=upload.pk).filter(queued_at__lte=upload.queued_at).count()
             if upload.state == waiting and upload.queued_at
             else 0,
+            "records": [
+                (RECORD_LABELS[kind], created, updated)
+                for kind, (created, updated) in upload.records.items()
+                if kind in RECORD_LABELS
+            ],
+            "finished_template": self.finished_template if upload.state == Import.State.DONE else "",
             "may_import": self.has_add_permission(request),
             "may_download": bool(upload.stored and upload.refused and contact_data.may_see(request)),
         }

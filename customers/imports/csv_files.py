@@ -175,8 +175,7 @@ def _ingest(
     skipped: set[int] = set()
     for name, of_kind in batch.records.items():
         outcome = writer.ingest(KINDS[name], of_kind, source=source, notify=False)
-        report.created += outcome.created
-        report.updated += outcome.updated
+        report.add_records(name, outcome.created, outcome.updated)
         skipped.update(outcome.skipped)
         report.kept_unsubscribed += outcome.kept_unsubscribed
         report.over_attribute_limit += outcome.over_attribute_limit

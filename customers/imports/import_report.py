@@ -18,6 +18,7 @@ class ImportReport:
     """The result of an import. ``created`` and ``updated`` count records: a row may hold several, such as an order and
     its line.
 
+    ``records`` has both by kind: ``{"orders": (12, 3)}``.
     ``skipped`` counts rows from before an erasure. The lines ``kept_unsubscribed`` say ``subscribed``, but do not end
     an unsubscription. The lines ``over_attribute_limit`` are of customers with too many attributes.
     ``facts_updated`` counts customers.
@@ -32,6 +33,15 @@ class ImportReport:
     over_attribute_limit: list[int] = field(default_factory=list)
     facts_updated: int = 0
     warnings: list[str] = field(default_factory=list)
+    records: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def add_records(self, kind: str, created: int, updated: int) -> None:
+        """Count records of one kind."""
+        self.created += created
+        self.updated += updated
+        if created or updated:
+            former = self.records.get(kind, (0, 0))
+            self.records[kind] = (former[0] + created, former[1] + updated)
 
 
 class WarningCounts:

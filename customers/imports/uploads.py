@@ -250,13 +250,13 @@ def _run_import(upload: Import, update: Callable[..., int]) -> dict[str, Any]:
     return {"state": State.DONE, "bytes_read": upload.size, "warnings": report.warnings, **_counts(report)}
 
 
-def _counts(report: ImportReport) -> dict[str, int]:
-    return {name: getattr(report, name) for name in ("read", "created", "updated", "refused")}
+def _counts(report: ImportReport) -> dict[str, Any]:
+    return {name: getattr(report, name) for name in ("read", "created", "updated", "refused", "records")}
 
 
 def _reset_counts() -> dict[str, Any]:
     zeros: dict[str, Any] = dict.fromkeys(("bytes_read", "read", "created", "updated", "refused"), 0)
-    return zeros | {"finished_at": None, "warnings": [], "error": ""}
+    return zeros | {"finished_at": None, "warnings": [], "error": "", "records": {}}
 
 
 # -- After the import

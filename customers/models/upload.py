@@ -43,6 +43,11 @@ class Import(models.Model):
     created = models.PositiveBigIntegerField(default=0, help_text="Records.")
     updated = models.PositiveBigIntegerField(default=0, help_text="Records.")
     refused = models.PositiveBigIntegerField(default=0, help_text="Rows.")
+    records = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='How many records of each kind were created and updated: ``{"orders": [12, 3]}``.',
+    )
     warnings = models.JSONField(default=list, blank=True)
     error = models.TextField(blank=True, default="")
 

@@ -33,7 +33,7 @@ def shop(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A served shop with data of every kind, shared by all browser tests of this process."""
     folder = tmp_path_factory.mktemp("shop")
     with (
-        _database(folder) as database_url,
+        empty_database(folder) as database_url,
         installation(database_url, os.environ["REDIS_URL"], folder, CUSTOMERS) as served,
     ):
         yield served
@@ -71,13 +71,13 @@ def axe() -> Callable[[Page], None]:
 
 
 @contextmanager
-def _database(folder: Path) -> Iterator[str]:
+def empty_database(folder: Path, name: str = "test_browser") -> Iterator[str]:
     """The URL of an empty database of the tested kind."""
     url = urlsplit(os.environ["DATABASE_URL"])
     if url.scheme == "sqlite":
         yield f"sqlite:///{folder}/shop.sqlite3"
         return
-    name = f"test_browser_{os.environ.get('PYTEST_XDIST_WORKER', 'gw')}"
+    name = f"{name}_{os.environ.get('PYTEST_XDIST_WORKER', 'gw')}"
     with psycopg.connect(url.geturl(), autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
         server.execute(f"CREATE DATABASE {name}".encode())

@@ -44,13 +44,16 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def context(started: Browser, url: str, session: str = "", theme: str = "light") -> Iterator[BrowserContext]:
+def context(
+    started: Browser, url: str, session: str = "", theme: str = "light", time_zone: str = "UTC"
+) -> Iterator[BrowserContext]:
     """Open a profile of its own, logged in where a session is given; addresses begin at the installation's."""
     opened = started.new_context(
         base_url=url,
         viewport={"width": WIDE, "height": HEIGHT},
         color_scheme="dark" if theme == "dark" else "light",
         reduced_motion="reduce",
+        timezone_id=time_zone,
     )
     opened.set_default_timeout(1000 * PATIENCE)
     if session:

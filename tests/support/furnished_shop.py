@@ -45,6 +45,12 @@ def make_furnished_shop(customers: int) -> None:
     print(json.dumps({"addresses": addresses(), "sessions": sessions()}))  # noqa: T201
 
 
+def begin() -> None:
+    """Let in the first administrator of an empty installation; print the same last line, without pages."""
+    User.objects.create_superuser(LOGIN, "admin@shop.example", PASSWORD)
+    print(json.dumps({"addresses": {}, "sessions": sessions()}))  # noqa: T201
+
+
 def furnish_shop() -> None:
     """Add what a shop has only after some use: staff and what they did, a key, a verification, a failed login."""
     password = make_password(PASSWORD)  # once: hashing takes its time

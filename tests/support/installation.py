@@ -46,6 +46,22 @@ def installation(database_url: str, redis_url: str, folder: Path, customers: int
 
 
 @contextmanager
+def empty_installation(database_url: str, redis_url: str, folder: Path) -> Iterator[Installation]:
+    """Serve an empty database to its first administrator, with a worker."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "IMPORTS_DIR": str(folder / "imports"),
+        "LOG_LEVEL": "WARNING",
+    }
+    _managed(environment, "migrate", "--verbosity", "0")
+    made = _printed(environment, "begin()")
+    with web(environment, folder / "web.log") as url, worker(environment, folder / "worker.log"):
+        yield Installation(url, environment, **made)
+
+
+@contextmanager
 def web(environment: Mapping[str, str], log: Path) -> Iterator[str]:
     """Serve the database and the Redis of an environment; give the address."""
     port = free_port()
@@ -81,7 +97,11 @@ def _running(command: str, environment: Mapping[str, str], log: Path) -> Iterato
 
 
 def _make(environment: Mapping[str, str], customers: int) -> dict[str, dict[str, str]]:
-    script = f"from tests.support import furnished_shop; furnished_shop.make_furnished_shop({customers})"
+    return _printed(environment, f"make_furnished_shop({customers})")
+
+
+def _printed(environment: Mapping[str, str], call: str) -> dict[str, dict[str, str]]:
+    script = f"from tests.support import furnished_shop; furnished_shop.{call}"
     printed = _managed(environment, "shell", "--verbosity", "0", "--command", script)
     made: dict[str, dict[str, str]] = json.loads(printed.splitlines()[-1])
     return made
