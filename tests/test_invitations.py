@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 
 from .conftest import eventually
-from .support import furnished_shop
+from .support import furnished_shop, html_forms
 
 pytestmark = pytest.mark.django_db
 
@@ -165,6 +165,113 @@ def test_an_administrator_sends_another_link_except_to_superusers(administrator)
     assert can_log_in("carla")
 
 
+def test_a_colleague_without_a_user_name_logs_in_with_their_address(administrator):
+    assert invite(administrator, username="", email="Carla@Shop.example").status_code == 302
+
+    choose(link_in(mail.outbox[0].body))
+    assert can_log_in("carla@shop.example")
+    for fields in ({"username": "", "email": ""}, {"username": "", "email": "carla@SHOP.example"}):
+        assert invite(administrator, **fields).status_code == 200
+    assert User.objects.count() == 2
+
+
+def person_page(user: User) -> str:
+    return reverse("admin:auth_user_change", args=[user.pk])
+
+
+def save_person(client: Client, user: User, **changes: Any) -> Any:
+    [form] = [
+        form for form in html_forms.forms_of(client.get(person_page(user)).content.decode()) if form.saves
+    ]
+    return client.post(person_page(user), form.as_it_stands(**changes))
+
+
+def roles_of(user: User) -> list[str]:
+    return sorted(user.groups.values_list("name", flat=True))
+
+
+def test_the_page_of_a_person_gives_them_one_role_and_sends_the_invitation_again(administrator):
+    invite(administrator, "Viewer")
+    carla = User.objects.get(username="carla")
+    page = administrator.get(person_page(carla)).content.decode()
+    assert "invited" in page
+    assert "Send the invitation again" in page
+    assert "never" in page
+
+    assert save_person(administrator, carla, role=Group.objects.get(name="Marketer").pk).status_code == 302
+    administrator.post(reverse("admin:auth_user_link", args=[carla.pk]))
+
+    assert roles_of(carla) == ["Marketer"]
+    entry = LogEntry.objects.filter(object_id=str(carla.pk), change_message__contains="role").first()
+    assert entry is not None
+    assert "The role is now Marketer." in entry.get_change_message()
+    assert len(mail.outbox) == 2
+    choose(link_in(mail.outbox[1].body))
+    assert can_log_in("carla")
+    page = administrator.get(person_page(carla)).content.decode()
+    assert "choose a new password" in page
+    assert "never" not in page
+
+
+def test_an_invitation_that_nobody_used_is_listed_as_expired(administrator):
+    invite(administrator)
+
+    def states() -> list[str]:
+        page = administrator.get(reverse("admin:auth_user_changelist")).content.decode()
+        return re.findall(r"invitation expired|invited", page)
+
+    assert states()[:1] == ["invited"]
+    LogEntry.objects.update(action_time=datetime.now(UTC) - timedelta(days=4))
+    assert "invitation expired" in states()
+
+
+def test_several_roles_of_an_earlier_version_stay_until_one_is_chosen(administrator):
+    carla = User.objects.create(username="carla", is_staff=True)
+    carla.groups.set(Group.objects.filter(name__in=["Viewer", "Marketer"]))
+
+    save_person(administrator, carla, first_name="Carla")
+    assert roles_of(carla) == ["Marketer", "Viewer"]
+
+    save_person(administrator, carla, role=Group.objects.get(name="Viewer").pk)
+    assert roles_of(carla) == ["Viewer"]
+
+
+def test_nobody_gives_or_takes_over_more_rights_than_their_own(administrator):
+    boss = User.objects.get(username="boss")
+    Group.objects.create(name="Everything").permissions.set(Permission.objects.all())
+    keeper = User.objects.create(username="keeper", is_staff=True)
+    keeper.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="auth", content_type__model__in=["user", "group"])
+    )
+    carla = User.objects.create(username="carla", is_staff=True)
+    client = furnished_shop.anonymous_client()
+    client.force_login(keeper)
+    marketer, everything = (Group.objects.get(name=name) for name in ("Marketer", "Everything"))
+
+    assert (
+        client.post(person_page(boss), {"username": "boss", "email": "keeper@shop.example"}).status_code
+        == 403
+    )
+    assert client.post(reverse("admin:auth_user_password_change", args=[boss.pk]), {}).status_code == 403
+    client.post(reverse("admin:auth_user_link", args=[boss.pk]))
+    client.post(reverse("admin:auth_user_delete", args=[boss.pk]), {"post": "yes"})
+    save_person(client, carla, role=marketer.pk)
+    save_person(administrator, carla, role=everything.pk)
+    save_person(administrator, boss, role=everything.pk, is_active="")
+    assert (
+        client.post(reverse("admin:auth_group_change", args=[marketer.pk]), {"name": "x"}).status_code == 403
+    )
+    chosen = {"name": "Mine", "permissions": [Permission.objects.get(codename="view_customer").pk]}
+    client.post(reverse("admin:auth_group_add"), chosen)
+
+    boss.refresh_from_db()
+    assert (boss.email, boss.is_active, roles_of(boss), roles_of(carla)) == ("", True, ["Administrator"], [])
+    assert not mail.outbox
+    assert not Group.objects.filter(name="Mine").exists()
+    User.objects.filter(pk=boss.pk).update(is_active=False)
+    assert client.post(person_page(boss), {"username": "boss"}).status_code == 403
+
+
 def ask(email: str, client: Client | None = None) -> Any:
     """Ask from an address from which nobody else has asked in this minute."""
     anywhere = f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
@@ -201,7 +308,8 @@ def test_the_list_of_staff_shows_roles_and_who_may_log_in(administrator):
 
     roles = re.findall(r"field-roles[^>]*>\s*([^<]*?)\s*<", page)
     assert sorted(roles) == ["Administrator", "Marketer", "Superuser"]
-    assert "field-is_active" in page
+    states = re.findall(r"\b(inactive|invited|invitation expired|active)\b(?=\s*<)", page)
+    assert set(states) == {"active", "inactive", "invited"}
 
 
 def test_without_a_mail_server_the_password_page_says_so(settings):

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 from django.conf import settings
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
 from django.http import HttpRequest
@@ -24,19 +24,8 @@ from core.shop import shop
 
 log = structlog.get_logger(__name__)
 
-LINK_LIFETIME: Final = f"{timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days} days"
-
-
-def assignable_roles(inviter: User) -> list[Group]:
-    """Return the groups that a person may assign: those without permissions that the person lacks."""
-    groups = Group.objects.order_by("name").prefetch_related("permissions__content_type")
-    held = inviter.get_all_permissions()
-    return [
-        group
-        for group in groups
-        if inviter.is_superuser
-        or all(f"{item.content_type.app_label}.{item.codename}" in held for item in group.permissions.all())
-    ]
+LINK_AGE: Final = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
+LINK_LIFETIME: Final = f"{LINK_AGE.days} days"
 
 
 def password_link(user: User, request: HttpRequest) -> str:

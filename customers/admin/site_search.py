@@ -6,9 +6,11 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
 from core import search
-from core.templatetags.display import amount, moment
+from core.templatetags.display import amount
 from customers.models import Customer, Order, RecordKey
 
 from . import contact_data
@@ -48,7 +50,7 @@ def _orders(request: HttpRequest, term: str) -> search.Results:
             search.Result(
                 f"Order {order.order_id}",
                 _url(order.customer_id),
-                f"{customers[order.customer_id].name}, {amount(order.total)}, {moment(order.placed_at)}",
+                f"{customers[order.customer_id].name}, {amount(order.total)}, {date_format(localtime(order.placed_at), 'j M Y')}",
             )
             for order in orders
         ],

@@ -18,11 +18,15 @@ from django_celery_beat.models import (
 )
 from kombu.exceptions import OperationalError
 from unfold.admin import TabularInline
+from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from core.admin import audit_log
 from core.admin.display_names import DisplayNameAdmin
 from core.admin.protected_deletion import ProtectedDeletionAdmin
+from core.shop import shop
+from core.staff.schedule_words import crontab_words, task_words
+from core.templatetags.display import moment
 from segments_project.schedules import SCHEDULES
 
 DECLARED_TASKS: Final = {schedule.task for schedule in SCHEDULES}
@@ -40,6 +44,8 @@ class TaskSelectWidget(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
 class PeriodicTaskForm(beat.PeriodicTaskForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
+        if "crontab" in self.fields:
+            self.fields["crontab"].label_from_instance = lambda crontab: crontab_words(crontab, shop().zone)
         if "task" in self.fields:
             self.fields["task"].widget = UnfoldAdminTextInputWidget()
             self.fields["regtask"].widget = TaskSelectWidget()
@@ -50,6 +56,27 @@ class PeriodicTaskAdmin(DisplayNameAdmin, beat.PeriodicTaskAdmin):
     display_names = ("schedule", "schedules")
     form = PeriodicTaskForm
     change_form_template = "admin/change_form.html"  # the package's own template has an inline script
+    date_hierarchy = None
+    list_display = ("name", "when", "description", "enabled", "last_run")
+    list_filter = ("enabled",)
+
+    def render_change_form(self, request: HttpRequest, context: dict, *args: Any, **kwargs: Any):
+        """Call the schedule by its name: its text repeats when it runs, in cron's notation."""
+        if task := kwargs.get("obj"):
+            context["subtitle"] = task.name
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @display(description="When")
+    def when(self, task: PeriodicTask) -> str:
+        return task_words(task, shop().zone)
+
+    @display(description="Last run", ordering="last_run_at")
+    def last_run(self, task: PeriodicTask) -> str:
+        return moment(task.last_run_at)
+
+    @display(description="In words")
+    def crontab_translation(self, task: PeriodicTask) -> str:
+        return task_words(task, shop().zone) if task.pk else ""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Refuse to delete the only schedule of a declared task. Staff can turn it off."""
@@ -100,6 +127,12 @@ admin.site.register(SolarSchedule, ScheduleAdmin)
 class CrontabScheduleAdmin(ProtectedDeletionAdmin, beat.CrontabScheduleAdmin):
     used_by = ("periodictask",)
     inlines = [PeriodicTaskInline]
+    list_display = ("in_words", "timezone")
+    list_filter = ()
+
+    @display(description="When")
+    def in_words(self, crontab: CrontabSchedule) -> str:
+        return crontab_words(crontab, shop().zone)
 
 
 @admin.register(ClockedSchedule)
