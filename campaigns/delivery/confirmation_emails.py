@@ -14,6 +14,7 @@ from campaigns.channels.base import (
     TemporaryFailure,
     Undeliverable,
 )
+from campaigns.channels.colours import palette
 from campaigns.channels.email import Email
 from campaigns.links import signed_links
 from core.mail import has_mail_server
@@ -87,6 +88,8 @@ def _message(request: ConfirmationRequest) -> OutgoingMessage:
     context = {
         "shop": {"name": shop().name, "url": shop().url, "address": shop().address},
         "url": signed_links.confirmation_url(request.token),
+        "logo": shop().logo,
+        "colours": {name.replace("-", "_"): value for name, value in palette(shop().colour).items()},
     }
     return OutgoingMessage(
         subject=f"Please confirm the newsletter of {shop().name}",
