@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Final
 
 from .csv_reader import NumberedRow
 from .dialects import ASK
 from .notations import ExactCell, date_order_of, decimal_mark_of, is_plain_number
+from .tables import batches
 
 BATCH_ROWS: Final = 5_000
 DECIDED: Final = 5_000
@@ -91,7 +91,7 @@ class TableProfile:
         self._places = [(place, self.columns[name]) for place, name in enumerate(columns) if name]
 
     def add_rows(self, numbered: Iterator[NumberedRow]) -> None:
-        while self._values_left > 0 and (batch := list(islice(numbered, BATCH_ROWS))):
+        for batch in batches(numbered, BATCH_ROWS):
             rows = [cells for _, cells in batch if not isinstance(cells, str) and len(cells) == self._width]
             for place, column in self._places:
                 if column.follows_dates or column.follows_marks:
@@ -102,6 +102,8 @@ class TableProfile:
                     column.add(value.strip() if type(value) is str else value for value in values if value)
                     column.end_batch()
                     self._values_left -= len(values)
+            if self._values_left <= 0:
+                return
 
     def __getitem__(self, column: str) -> ColumnProfile:
         return self.columns[column]

@@ -25,7 +25,7 @@ from .fields import field_of
 from .formats import Format, InvalidFile
 from .import_report import ImportReport, WarningCounts, list_lines
 from .row_batches import ParsedBatch, check_format_header, parse_batch, read_format_header
-from .tables import read_table
+from .tables import batches, read_table
 
 __all__ = ["FORMATS", "ImportPreview", "guess_format", "import_file", "preview_file"]
 
@@ -70,7 +70,7 @@ def import_file(
     header, report.warnings, conversion = _open_table(format, numbered, dialect)
     counts = WarningCounts()
     line_writer.start_line_numbering()
-    while batch := list(islice(numbered, ROWS_BATCH_SIZE)):
+    for batch in batches(numbered, ROWS_BATCH_SIZE):
         rows = conversion.apply(batch) if conversion else batch
         refused = _ingest(parse_batch(format, header, rows, shop), report, counts, source, conversion)
         report.read += len(rows)

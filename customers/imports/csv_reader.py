@@ -14,6 +14,9 @@ MAX_LINE_BYTES = 1 << 20
 MIN_LINE_BYTES = 64
 """What a line counts as at least, of the bytes that may be read: empty lines take time, too."""
 
+MAX_EMPTY_ROWS = 2_000_000
+"""One after the other. Spreadsheets write as many empty rows as a sheet has, about a million."""
+
 READ_AGAIN, READ_AGAIN_PER_LINE = 100_000, 5
 """How many lines are read again after stray quotes. Beyond that, reading a file would take hours."""
 
@@ -48,11 +51,12 @@ def read_rows(
 
     The first row is the header, unless ``first_line`` is 0. Empty rows are skipped, and so are empty cells after the
     last named column. A quote that is never closed invalidates only its own line: the lines after it are read again.
-    With ``max_bytes``, only so much of the file is read. Raises InvalidFile if too many quotes are never closed.
+    With ``max_bytes``, only so much of the file is read. Raises InvalidFile if too many quotes are never closed, or too
+    many rows are empty.
     """
     lines = _read_lines(stream, encoding, first_line, max_bytes)
     held: deque[tuple[int, str, str | None]] = deque()  # lines to read again
-    width = read_again = 0
+    width = read_again = empty = 0
     ended = False
 
     def hold(row: list[tuple[int, str, str | None]]) -> None:
@@ -84,7 +88,14 @@ def read_rows(
                     reason = next((line[2] for line in row if line[2]), None)
                 if not any(map(str.strip, cells)):
                     cells = []
-                elif not width:
+                    empty += 1
+                    if empty > MAX_EMPTY_ROWS:
+                        raise InvalidFile(
+                            f"more than {MAX_EMPTY_ROWS:,} rows up to line {number:,} are empty"
+                        )
+                elif empty:
+                    empty = 0
+                if cells and not width:
                     width = _header_width(cells) if first_line else len(cells)
                 if len(cells) > width and not any(map(str.strip, cells[width:])):
                     del cells[width:]

@@ -12,6 +12,7 @@ from .dialects import Dialect
 from .encodings import open_lines
 from .formats import MAX_FILE_COLUMNS, InvalidFile
 
+BATCH_CHARACTERS = 1 << 24
 EMPTY_FILE = "the file is empty; its first line names the columns"
 
 
@@ -45,6 +46,20 @@ def read_table(
         names = [f"Column {place}" for place in range(1, width + 1)]
         rows = chain((first,), rows)
     return chain(((line, names),), rows)
+
+
+def batches(rows: Iterator[NumberedRow], most_rows: int) -> Iterator[list[NumberedRow]]:
+    """Return rows in batches, which are smaller if the rows are long, so that each needs little memory."""
+    batch: list[NumberedRow] = []
+    characters = 0
+    for row in rows:
+        batch.append(row)
+        characters += sum(map(len, row[1]))
+        if len(batch) == most_rows or characters > BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _check_width(columns: int) -> None:

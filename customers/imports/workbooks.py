@@ -14,11 +14,11 @@ from .notations import ExactCell
 MAX_PROCESS_BYTES: Final = 1 << 30
 """Of memory while a workbook is read: a sheet is kept whole, and a small file can unpack to any size."""
 
-MAX_PROCESS_SECONDS: Final = 30
+MAX_PROCESS_SECONDS: Final = 60
 """Of processor time, while rows are read and passed on."""
 
 MAX_SHEETS: Final = 1_000
-MAX_ROW_CHARACTERS: Final = 1 << 20
+MAX_ROW_CHARACTERS: Final = 1 << 17
 
 _PROGRAM: Final = Path(__file__).with_name("sheet_process.py")
 _MAGIC: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")

@@ -1,13 +1,15 @@
 """Files that would take long to look at: how much is looked at is limited, and what is wrong is said."""
 
+import io
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from customers.imports import detection
+from customers.imports import csv_files, detection, tables
 from customers.imports.detection import Detected, detect
 from customers.imports.formats import InvalidFile
+from customers.rows.settings import shop_settings
 
 LARGE = detection.MAX_BYTES
 
@@ -62,7 +64,7 @@ def test_a_file_that_cannot_be_a_table_is_refused_soon(data, reason, detect_quic
         pytest.param(b"(" + b" " * 130_000 + b"x;1\n", id="spaces"),
         pytest.param(
             b"".join(
-                b"%d.%03d;%d.%03d\n" % (n % 900, n // 900 % 1000, n % 7, n % 997) for n in range(300_000)
+                b"%d.%03d;%d.%03d\n" % (n % 900, n // 900 % 1000, n % 7, n % 997) for n in range(150_000)
             ),
             id="numbers",
         ),
@@ -74,3 +76,30 @@ def test_a_table_is_recognized_by_its_beginning(rest, detect_quickly) -> None:
     assert found.kind == "contacts"
     assert found.dialect
     assert found.dialect.mapping == {"E-Mail": "email", "Ort": "city"}
+
+
+@pytest.mark.django_db
+def test_batches_of_long_rows_are_small(monkeypatch) -> None:
+    monkeypatch.setattr(tables, "BATCH_CHARACTERS", 10_000)
+    rows = "\n".join(f"c{n},{'x' * 3_000}" for n in range(10))
+
+    read: list[int] = []
+    csv_files.import_file(
+        csv_files.FORMATS["customers"],
+        io.BytesIO(f"customer_id,note\n{rows}\n".encode()),
+        shop_settings(),
+        progress=lambda report: read.append(report.read),
+    )
+
+    assert read == [4, 8, 10]
+
+
+def test_a_file_of_empty_rows_ends(tmp_path) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_bytes(b"customer_id,city\nc1,Rome\n" + b",\n" * 2_100_000)
+
+    with (
+        path.open("rb") as file,
+        pytest.raises(InvalidFile, match="more than 2,000,000 rows up to line 2,000,003 are empty"),
+    ):
+        list(tables.read_table(file, None))
