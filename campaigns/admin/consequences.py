@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+from django.http import HttpRequest
+
 from campaigns.models import AudienceExport
 from segments.admin.texts import count_text
 from segments.models import Segment
 
 
-def audience_consequences(doomed: list[Segment]) -> Iterator[str]:
+def audience_consequences(request: HttpRequest, doomed: list[Segment]) -> Iterator[str]:
     """Yield how many downloads of audiences are forgotten."""
     exports = AudienceExport.objects.filter(segment__in=doomed).count()
     if exports:

@@ -259,7 +259,7 @@ class SegmentAdmin(CappedListAdmin):
         """Return what changes with the segments, and what refers to them. Their members are too many to list."""
         doomed = list(objs)
         blocked = deletion.blocking_links(doomed)
-        return deletion.consequences(doomed), {"segments": len(doomed)}, set(), blocked
+        return deletion.consequences(request, doomed), {"segments": len(doomed)}, set(), blocked
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict | None = None
