@@ -86,12 +86,12 @@ MAX_CART: Final = 10**12
 
 @dataclass(frozen=True)
 class Suggestion:
-    """An opportunity of the shop. ``writable`` is how many can get an e-mail, ``draft`` the key of a draft for it."""
+    """An opportunity of the shop. ``reachable`` is how many can get an e-mail, ``draft`` the key of a draft for it."""
 
     opportunity: Opportunity
     segment: Segment
     people: int
-    writable: int
+    reachable: int
     worth: Decimal
     draft: int | None
 
@@ -159,14 +159,14 @@ def find_suggestions(segments: Iterable[Segment], count: int, seconds: float) ->
             opportunity,
             segment,
             sums[segment.pk]["people"],
-            sums[segment.pk]["writable"],
+            sums[segment.pk]["reachable"],
             from_units(sums[segment.pk].get(opportunity.worth, 0)),
             drafts.get((segment.pk, opportunity.tactic)),
         )
         for opportunity, segment in open_opportunities
         if segment.pk in sums
     )
-    return [one for one in found if one.writable or not one.is_by_email][:count]
+    return [one for one in found if one.reachable or not one.is_by_email][:count]
 
 
 def _sums_of_members(segments: Sequence[Segment]) -> dict[int, Mapping[str, int]]:
@@ -186,5 +186,5 @@ def _sums_of_members(segments: Sequence[Segment]) -> dict[int, Mapping[str, int]
             WHERE m.segment_id IN ({keys})
             GROUP BY m.segment_id"""
     )
-    names = ("people", "writable", "cart_value", "total_spent")
+    names = ("people", "reachable", "cart_value", "total_spent")
     return {segment: dict(zip(names, sums, strict=True)) for segment, *sums in rows}

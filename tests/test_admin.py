@@ -321,7 +321,7 @@ def test_an_empty_shop_says_what_to_do_first(admin_client):
     assert "import_csv" in admin_client.get(page("customers_customer_changelist")).content.decode()
     index = admin_client.get(page("index")).content.decode()
     assert "First steps" in index
-    assert "Install the ready-to-use segments" in index
+    assert "Install the segments" in index
     assert "sixteen" in admin_client.get(page("segments_segment_changelist")).content.decode()
 
 

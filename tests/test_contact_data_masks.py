@@ -134,7 +134,10 @@ def addresses() -> Iterator[str]:
         yield reverse("admin:segments_segment_rule", args=[one.pk])
         for view in ("members", "members_csv", "revenue", "overlap", "history", "versions"):
             yield reverse(f"admin:segments_segment_{view}", args=[one.pk])
-    yield reverse("admin:segments_segment_customer_counts")
+    for panel in ("sales", "stages", "reach", "suggestions"):
+        yield reverse(f"admin:campaigns_campaign_home_{panel}")
+    for people in ("orders", "new-customers", "reachable", "under-limit"):
+        yield reverse("admin:customers_customer_people", args=[people])
     for kind in ("event", "attribute", "property", "coupon", "source", "sku", "country"):
         yield f"{reverse('admin:segments_segment_rule_suggestions')}?of={kind}"
         yield f"{reverse('admin:segments_segment_rule_unknown_values')}?of={kind}&value=example.org"

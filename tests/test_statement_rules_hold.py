@@ -305,6 +305,18 @@ def test_confirmations_and_unsubscriptions(recorder, client) -> None:
     client.post(urlsplit(signed_links.unsubscribe_url(delivery)).path)
 
 
+def test_what_the_home_page_asks(refreshed, recorder) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser("anna"))
+    for panel in ("sales", "stages", "reach", "suggestions"):
+        assert client.get(reverse(f"admin:campaigns_campaign_home_{panel}")).status_code == 200
+    for what in ("orders", "new-customers", "reachable", "under-limit"):
+        assert client.get(reverse("admin:customers_customer_people", args=[what])).status_code == 200
+    for stage in ("lost", "none"):
+        address = reverse("admin:customers_customer_people", args=["stage"])
+        assert client.get(address, {"stage": stage}).status_code == 200
+
+
 def test_webhooks(refreshed, recorder, settings) -> None:
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.1")]
     endpoint = Endpoint(name="Tool", url="http://127.0.0.1:9/hooks", every_segment=True)

@@ -1,4 +1,4 @@
-"""Reach: how many members of a segment may be written to by e-mail, and how many are under the weekly cap."""
+"""Reach: how many customers may be written to by e-mail, and how many are under the weekly cap."""
 
 import time
 from collections.abc import Iterator
@@ -7,13 +7,17 @@ from datetime import datetime
 from typing import Final
 
 from django.conf import settings
+from django.db.models import Count
 
 from campaigns.channels.email import Email
+from campaigns.channels.registry import capped_keys
+from campaigns.models import Delivery
 from core.db import time_limits
+from customers.models import Customer, CustomerQuerySet, Suppression
 from segments import insights
 from segments.models import Segment
 
-from .policy_queries import PolicyCustomers
+from .policy_queries import CAP_PERIOD, PolicyCustomers
 
 SAMPLE_SIZE: Final = 20_000
 PAGE_SIZE: Final = 5_000
@@ -55,6 +59,38 @@ def segment_reach(segment: Segment, at: datetime, *, seconds: float) -> Reach:
         round(under_cap * scale),
         is_estimated,
     )
+
+
+def shop_reach(at: datetime, seconds: float) -> Reach:
+    """Count all customers, each with their own messages of a week. Raises StatementTimeout."""
+    everybody = Customer.objects.existing()
+    with time_limits.time_limit(seconds):
+        reachable = reachable_queryset()
+        return Reach(
+            everybody.count(),
+            everybody.known().count(),
+            reachable.count(),
+            under_cap_queryset(at).count(),
+        )
+
+
+def reachable_queryset() -> CustomerQuerySet:
+    """Return the customers who may be written to: with consent, and an address that is not suppressed."""
+    suppressed = Suppression.objects.exclude(address=None).order_by().values_list("address", flat=True)
+    return (
+        Customer.objects.existing().filter(Email.reachable_q()).exclude(email_folded__one_of=list(suppressed))
+    )
+
+
+def under_cap_queryset(at: datetime) -> CustomerQuerySet:
+    """Return those of them who can get another message this week."""
+    sent = Delivery.objects.filter(sent_at__gt=at - CAP_PERIOD, step__channel__in=capped_keys()).order_by()
+    reached = (
+        sent.values("customer_id")
+        .annotate(messages=Count("pk"))
+        .filter(messages__gte=settings.CAMPAIGN_MESSAGES_A_WEEK)
+    )
+    return reachable_queryset().exclude(pk__one_of=[row["customer_id"] for row in reached])
 
 
 def _sampled_pages(segment: Segment) -> Iterator[list[int]]:

@@ -183,7 +183,7 @@ def test_reach_leaves_out_who_has_no_consent_is_suppressed_or_has_got_enough(
         sent_at=now - timedelta(days=1),
     )
 
-    assert sorted(people_of(anna, "writable")) == ["anna", "dora", "eve"]
+    assert sorted(people_of(anna, "reachable")) == ["anna", "dora", "eve"]
     assert sorted(people_of(anna, "under-limit")) == ["anna", "eve"]
     content = panel(anna, "home_reach")
     counts = re.findall(r'aria-label="(\d+) ([a-z]+)', content)
@@ -318,7 +318,7 @@ def test_a_viewer_sees_numbers_and_masked_names(installed: None) -> None:
 
     for name in PANELS:
         assert viewer.get(reverse(f"admin:campaigns_campaign_{name}")).status_code == 200
-    listed = text(viewer.get(reverse("admin:customers_customer_people", args=["writable"])))
+    listed = text(viewer.get(reverse("admin:customers_customer_people", args=["reachable"])))
     assert "4 customers" in listed
     assert "anna@example.org" not in listed
     assert "Anna" not in listed

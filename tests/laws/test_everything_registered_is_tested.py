@@ -75,10 +75,13 @@ NO_PAGES = {
     ),
     **dict.fromkeys(
         [
+            "campaigns_campaign_home_reach",
+            "campaigns_campaign_home_sales",
+            "campaigns_campaign_home_stages",
+            "campaigns_campaign_home_suggestions",
             "customers_import_progress",
             "search",
             "campaigns_campaign_reach",
-            "segments_segment_customer_counts",
             "segments_segment_filling",
             "segments_segment_rule_count",
             "segments_segment_rule_count_result",

@@ -9,8 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from campaigns import reach, suggestions
+from campaigns import suggestions
 from campaigns.admin import access
+from campaigns.delivery import reach
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.shop import shop
@@ -138,20 +139,20 @@ def _stage_row(stage: Stage, people: int, bought: sales.Sales | None, largest: i
 
 def _reach_rows(now: datetime) -> list[tuple[str, int, int, str]]:
     """Return each number with its words, the width of its bar and the URL of the list of people."""
-    counted = reach.count_reach(now, insights.QUERY_SECONDS)
+    counted = reach.shop_reach(now, insights.QUERY_SECONDS)
     people = "admin:customers_customer_people"
     customers = reverse("admin:customers_customer_changelist")
     rows = (
-        ("customers", counted.customers, customers),
+        ("customers", counted.people, customers),
         ("known by an e-mail address or phone number", counted.known, f"{customers}?known=yes"),
         (
             "can get an e-mail: subscribed, and with an address",
-            counted.writable,
-            reverse(people, args=["writable"]),
+            counted.reachable,
+            reverse(people, args=["reachable"]),
         ),
         ("are under the weekly limit of messages", counted.under_cap, reverse(people, args=["under-limit"])),
     )
     return [
-        (words, count, round(100 * count / counted.customers) if counted.customers else 0, url)
+        (words, count, round(100 * count / counted.people) if counted.people else 0, url)
         for words, count, url in rows
     ]

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from campaigns import reach
+from campaigns.delivery import reach
 from core.admin.capped_lists import CappedPaginator
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
@@ -87,15 +87,13 @@ def _new_customers(asked: Asked) -> PeopleList:
     return PeopleList(f"First order {asked.words}", Customer.objects.existing().filter(pk__in=new))
 
 
-def _writable(asked: Asked) -> PeopleList:
-    return PeopleList("Customers who can get an e-mail", reach.writable(Customer.objects.existing()))
+def _reachable(asked: Asked) -> PeopleList:
+    return PeopleList("Customers who can get an e-mail", reach.reachable_queryset())
 
 
 def _under_limit(asked: Asked) -> PeopleList:
-    writable = reach.writable(Customer.objects.existing())
-    return PeopleList(
-        "Customers who can get an e-mail and are under the weekly limit", reach.under_cap(writable, asked.at)
-    )
+    title = "Customers who can get an e-mail and are under the weekly limit"
+    return PeopleList(title, reach.under_cap_queryset(asked.at))
 
 
 def _in_stage(asked: Asked) -> PeopleList:
@@ -110,7 +108,7 @@ def _in_stage(asked: Asked) -> PeopleList:
 LISTS: Final[Mapping[str, Callable[[Asked], PeopleList]]] = {
     "orders": _orders,
     "new-customers": _new_customers,
-    "writable": _writable,
+    "reachable": _reachable,
     "under-limit": _under_limit,
     "stage": _in_stage,
 }
