@@ -35,13 +35,13 @@ from . import (
     forecast,
     notices,
     page_context,
-    previews,
     reach,
     start_from_segment,
     texts,
 )
 from .forms import CampaignForm, StepFormSet
 from .home import first_day, panels
+from .message_editor import checks_page, drafts, previews
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -98,6 +98,11 @@ class CampaignAdmin(CappedListAdmin):
                 ("<int:pk>/edit/", edit_page, "edit"),
                 ("<int:pk>/preview/", previews.preview_page, "preview"),
                 ("<int:pk>/preview/send/", previews.send_test, "send_test"),
+                ("<int:pk>/checks/", checks_page.checks_page, "checks"),
+                ("<int:pk>/message/preview/", drafts.preview_draft, "message_preview"),
+                ("<int:pk>/message/links/", drafts.check_links, "message_links"),
+                ("<int:pk>/message/test/", drafts.send_draft, "message_test"),
+                ("<int:pk>/message/recipients/", drafts.find_recipients, "message_recipients"),
                 ("<int:pk>/forecast/", forecast.forecast_page, "forecast"),
                 ("<int:pk>/deliveries/", deliveries.deliveries_page, "deliveries"),
                 ("<int:pk>/action/", actions.run_action, "action"),
@@ -211,5 +216,5 @@ def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
             return redirect(f"admin:campaigns_campaign_{after}", pk)
     campaign = Campaign.objects.select_related("segment").get(pk=pk) if is_post else campaign
     context = page_context.campaign_page_context(model_admin, request, campaign, "edit")
-    context |= {"form": form, "formset": formset}
+    context |= {"form": form, "formset": formset, "knowledge": drafts.editor_knowledge(campaign)}
     return TemplateResponse(request, "campaigns/admin/edit.html", context)

@@ -62,7 +62,7 @@ class CampaignForm(forms.ModelForm):
             "starts_at": "In the shop's time zone. Leave empty to send when the campaign starts.",
             "quiet_from": "In the customer's time zone. Nothing is sent from this time …",
             "quiet_until": "… until this time. Leave both empty to send at any hour.",
-            "pool": "The pool that each customer's code comes from. {{ coupon }} prints the code.",
+            "pool": "The pool that each customer's code comes from.",
         }
         widgets = {
             "name": UnfoldAdminTextInputWidget,

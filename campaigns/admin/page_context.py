@@ -1,5 +1,6 @@
 """The template context that the pages of campaigns share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest
@@ -72,6 +73,13 @@ def campaign_context(request: HttpRequest, campaign: Campaign) -> dict[str, Any]
         "may_edit": may_write and state not in lifecycle.FINAL_STATES,
         "may_discard": request.user.has_perm(access.DELETE_CAMPAIGN) and state == Campaign.State.DRAFT,
     }
+
+
+def fill_in_answers(campaign: Campaign, steps: Iterable[Step]) -> None:
+    """Show where the texts stand that staff write before the start. They are not saved."""
+    names = rendering.answer_names(steps)
+    asked = {name: f"[{lifecycle.question_label(campaign, name)}]" for name in names}
+    campaign.answers = asked | {name: text for name, text in campaign.answers.items() if text}
 
 
 def requested_step(request: HttpRequest, steps: list[Step]) -> Step | None:

@@ -30,7 +30,9 @@ MAX_CAMPAIGNS_SHOWN = 50
 
 class SegmentForm(forms.Form):
     segment = forms.ModelChoiceField(
-        Segment.objects.order_by("name"), widget=UnfoldAdminSelectWidget, empty_label="Choose one"
+        Segment.objects.order_by("name"),
+        widget=UnfoldAdminSelectWidget({"autofocus": True}),  # the only field of its page
+        empty_label="Choose one",
     )
 
 
@@ -43,7 +45,9 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
         if not request.user.has_perm(access.ADD_CAMPAIGN):
             raise PermissionDenied
         if campaign := _create_draft(request, segment, tactics):
-            then = "start" if request.POST.get("then") == "start" else "change"
+            # Nothing is to be checked in an empty one: its message is to be written.
+            page = "change" if campaign.tactic else "edit"
+            then = "start" if request.POST.get("then") == "start" else page
             return redirect(f"admin:campaigns_campaign_{then}", campaign.pk)
     own = [tactic for tactic in tactics if tactic.segments]
     campaigns = Campaign.objects.filter(segment=segment)[:MAX_CAMPAIGNS_SHOWN]

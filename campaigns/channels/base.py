@@ -101,6 +101,16 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Check:
+    """What was looked at before a message is sent: what was found, and how to mend it if it did not pass."""
+
+    label: str
+    text: str
+    mend: str = ""
+    is_passed: bool = True
+
+
+@dataclass(frozen=True)
 class OutgoingMessage:
     """A rendered message for one customer; ``text`` and ``html`` say the same."""
 
@@ -216,6 +226,11 @@ class Channel(ABC):
     def finish_html(cls, html: str) -> str:
         """Return rendered HTML as it is sent."""
         return html
+
+    @classmethod
+    def checks(cls, message: OutgoingMessage | None) -> Iterator[Check]:
+        """Yield what receivers of a rendered message may dislike; of None, what does not depend on the message."""
+        yield from ()
 
     @classmethod
     def preview(cls, message: OutgoingMessage) -> list[PreviewPart]:

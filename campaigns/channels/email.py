@@ -26,6 +26,7 @@ from .base import (
     AddressColumns,
     Channel,
     ChannelUnavailable,
+    Check,
     MessageRefused,
     NoMailbox,
     OutgoingMessage,
@@ -44,6 +45,8 @@ RETRYABLE_STATUSES: Final = (408, 409, 425, 429)
 NO_MAILBOX_STATUSES: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
 """Enhanced status codes (RFC 3463, RFC 7505) for an address without a mailbox."""
 _STATUS: Final = re.compile(r"(?<![\d.])5\.\d{1,3}\.\d{1,3}(?![\d.])")
+CLIPPED_ABOVE: Final = 102 * 1024
+"""The size in bytes from which Gmail hides the rest of a message."""
 UNSENT_STATES: Final = {"invalid", "rejected"}
 """The states of django-anymail for recipients to whom a provider sends nothing."""
 
@@ -85,6 +88,16 @@ class Email(Channel):
     def finish_html(cls, html: str) -> str:
         """Return the HTML with the styles of e-mails in its tags."""
         return email_layout.add_styles(html)
+
+    @classmethod
+    def checks(cls, message: OutgoingMessage | None) -> Iterator[Check]:
+        """Yield what spam filters and mail programs look at: the subject, a text part, the address and the size."""
+        if message:
+            yield _check_subject(message)
+            yield _check_text(message)
+        yield _check_address()
+        if message and message.html:
+            yield _check_size(message)
 
     @classmethod
     def delivers(cls) -> bool:
@@ -160,6 +173,35 @@ class Email(Channel):
             self._connection = get_connection()
             self._connection.open()
         return self._connection
+
+
+def _check_subject(message: OutgoingMessage) -> Check:
+    if message.subject:
+        return Check("Subject", "There is one.")
+    return Check("Subject", "The message has none.", "Write it above the blocks.", is_passed=False)
+
+
+def _check_text(message: OutgoingMessage) -> Check:
+    if email_layout.without_footer(message.text).strip():
+        return Check("Text part", "It says the same as the HTML.")
+    problem = "It is empty: spam filters distrust messages that are only pictures."
+    return Check("Text part", problem, "Add a text, or describe the pictures.", is_passed=False)
+
+
+def _check_address() -> Check:
+    if shop().address:
+        return Check("Address", "The shop's postal address is in the footer.")
+    problem = "The footer has no postal address, which the law requires in many countries."
+    return Check("Address", problem, "Enter the address of the shop in its settings.", is_passed=False)
+
+
+def _check_size(message: OutgoingMessage) -> Check:
+    size = len(message.html.encode())
+    shown = f"{max(size // 1024, 1):,} KB"
+    if size <= CLIPPED_ABOVE:
+        return Check("Size", f"{shown}.")
+    problem = f"{shown}: Gmail shows only the first 102 KB, and the link to unsubscribe stands at the end."
+    return Check("Size", problem, "Remove blocks, or show fewer products.", is_passed=False)
 
 
 def _sender_domain() -> str:

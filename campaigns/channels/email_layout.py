@@ -22,6 +22,7 @@ _FRAME: Final = mrml.to_html((LAYOUT_DIR / "frame.mjml").read_text(encoding="utf
 _HEAD, _, _REST = _FRAME.partition(_PREHEADER)
 _TOP, _, _BOTTOM = _REST.partition(_START)
 _FOOTER: Final = (LAYOUT_DIR / "footer.txt").read_text(encoding="utf-8")
+_FOOTER_START: Final = "\n--\n"  # rendering removes the space at the end of its first line
 
 _INLINER: Final = css_inline.CSSInliner(load_remote_stylesheets=False)
 _STYLES: Final = (LAYOUT_DIR / "styles.css").read_text(encoding="utf-8")
@@ -59,6 +60,12 @@ def is_document(html: str) -> bool:
 def add_footer(text: str) -> str:
     """Add the footer unless the text contains the unsubscribe link."""
     return text if "unsubscribe_url" in text else f"{text.rstrip()}\n\n{_FOOTER}"
+
+
+def without_footer(text: str) -> str:
+    """Return a rendered text without the footer that was added to it."""
+    before, line, _ = f"\n{text}".rpartition(_FOOTER_START)
+    return before if line else text
 
 
 @lru_cache(maxsize=8)

@@ -26,6 +26,8 @@ Page = TypeVar("Page")
 
 PAGE_SIZE: Final = 5_000
 SAMPLE_SIZE: Final = 20
+CANDIDATES: Final = 200
+"""How many customers are looked at to find some who would get a message."""
 RECENTLY_LEFT: Final = timedelta(days=30)
 ALREADY_IN_CAMPAIGN: Final = "The customer has already been in this campaign."
 
@@ -126,6 +128,25 @@ def dry_run(campaign: Campaign, at: datetime, *, seconds: float | None = None) -
             SampleCustomer(instances[key], decision) for key, decision in sample.items() if key in instances
         ),
     )
+
+
+def likely_recipients(campaign: Campaign, step: Step, at: datetime, limit: int) -> list[Customer]:
+    """Return customers who would get the message of a step if the campaign started now.
+
+    Only the beginning of the audience is looked at, so that it takes a moment in any shop.
+    """
+    channel = registry.find_channel(step.channel)
+    page = next(_audience_pages(campaign, at), [])
+    if channel is None or not page:
+        return []
+    reachable = Customer.objects.existing().filter(channel.reachable_q(), pk__one_of=page)
+    keys = list(reachable.order_by("pk").values_list("pk", flat=True)[:CANDIDATES])
+    known = sending_policy.gather_customers(keys, [step], at)
+    customers = _starting(keys, campaign, [at])[at]
+    decisions = sending_policy.decide_for_customers(known, customers, step, at)
+    chosen = sorted(key for key, decision in decisions.items() if not decision.reason)[:limit]
+    instances = Customer.objects.in_bulk(chosen)
+    return [instances[key] for key in chosen if key in instances]
 
 
 def _within(pages: Iterable[Page], seconds: float | None) -> Iterator[Page]:

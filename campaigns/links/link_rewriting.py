@@ -28,6 +28,16 @@ def rewrite_html_links(html: str, rewrite: LinkRewriter) -> str:
     return _SRC.sub(image, _HREF.sub(replacement, html))
 
 
+def html_urls(html: str) -> list[str]:
+    """Return the URLs of links and pictures in HTML."""
+    return [unescape(found[3]).strip() for pattern in (_HREF, _SRC) for found in pattern.finditer(html)]
+
+
+def text_urls(text: str) -> list[str]:
+    """Return the URLs in a plain text."""
+    return [strip_punctuation(found[0]) for found in WEB_URL.finditer(text)]
+
+
 def rewrite_text_links(text: str, rewrite: LinkRewriter) -> str:
     """Replace the URLs in a plain text. URLs that are not allowed are removed."""
 

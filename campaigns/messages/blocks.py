@@ -19,6 +19,7 @@ from campaigns.models import Step
 from . import product_html
 
 MAX_BLOCKS: Final = 50
+ONE_PREHEADER: Final = "A message has only one preview text."
 MAX_PRODUCTS: Final = 6
 MAX_COLUMNS: Final = 3
 TEXT_TAGS: Final = frozenset({"p", "br", "strong", "em", "a", "ul", "ol", "li"})
@@ -68,6 +69,11 @@ def check_url(url: str) -> str:
     return url
 
 
+def check_optional_url(url: str) -> str:
+    """Return a URL, or an empty text. Raises ValueError."""
+    return check_url(url) if url else ""
+
+
 def check_image_url(url: str) -> str:
     """Return the URL of a picture. Raises ValueError."""
     if not url.isprintable() or not _IMAGE_START.match(url):
@@ -78,7 +84,7 @@ def check_image_url(url: str) -> str:
 Line = Annotated[str, Field(max_length=500)]
 RequiredLine = Annotated[str, Field(min_length=1, max_length=500)]
 LinkUrl = Annotated[RequiredLine, AfterValidator(check_url)]
-OptionalUrl = Annotated[Line, AfterValidator(lambda url: check_url(url) if url else "")]
+OptionalUrl = Annotated[Line, AfterValidator(check_optional_url)]
 ImageUrl = Annotated[RequiredLine, AfterValidator(check_image_url)]
 FormattedText = Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(clean_html)]
 
@@ -92,6 +98,16 @@ class ProductSource(StrEnum):
     BOUGHT = "bought"
     NEW = "new"
     SIMILAR = "similar"
+
+
+SOURCE_LABELS: Final = {
+    ProductSource.RECOMMENDED: "recommended",
+    ProductSource.VIEWED: "viewed and not bought",
+    ProductSource.CART: "in the cart",
+    ProductSource.BOUGHT: "of the last order",
+    ProductSource.NEW: "new in the shop",
+    ProductSource.SIMILAR: "similar to what was viewed or bought",
+}
 
 
 class Block(BaseModel):
@@ -287,6 +303,9 @@ class Footer(Block):
         return html_conversion.text_from_html(self.html())
 
 
+BLOCK_CLASSES: Final[tuple[type[Block], ...]] = (
+    Heading, Text, Button, Picture, Products, Coupon, Divider, Footer, Preheader,
+)  # fmt: skip
 AnyBlock = Annotated[
     Preheader | Heading | Text | Button | Picture | Products | Coupon | Divider | Footer,
     Field(discriminator="type"),
@@ -301,8 +320,30 @@ def parse_blocks(value: Any) -> list[Block]:
     except ValidationError as error:
         raise InvalidBlocks(list(map(_sentence, error.errors()))) from None
     if sum(isinstance(block, Preheader) for block in blocks) > 1:
-        raise InvalidBlocks(["A message has only one preview text."])
+        raise InvalidBlocks([ONE_PREHEADER])
     return blocks
+
+
+def parse_each(value: Any) -> tuple[list[Block], list[tuple[int | None, str]]]:
+    """Read the blocks that can be read, and return the problems of the others with their places, from 0.
+
+    Raises InvalidBlocks for what is no list of blocks.
+    """
+    if not isinstance(value, list) or len(value) > MAX_BLOCKS:
+        parse_blocks(value)
+    valid: list[Block] = []
+    problems: list[tuple[int | None, str]] = []
+    for place, one in enumerate(value):
+        try:
+            [block] = _ADAPTER.validate_python([one])
+        except ValidationError as error:
+            problems += [(place, _problem(each)) for each in error.errors()]
+            continue
+        if isinstance(block, Preheader) and any(isinstance(other, Preheader) for other in valid):
+            problems.append((place, ONE_PREHEADER))
+        else:
+            valid.append(block)
+    return valid, problems
 
 
 def to_json(blocks: Sequence[Block]) -> list[dict[str, Any]]:
@@ -341,5 +382,14 @@ _PROBLEMS: Final = {"string_too_short": "it is empty", "missing": "it is missing
 def _sentence(error: Any) -> str:
     """Return what is wrong with a block: its place from 1, its field, and the reason."""
     place = [str(part + 1) if isinstance(part, int) else str(part) for part in error["loc"]]
-    problem = _PROBLEMS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
-    return f"Block {' '.join(place)}: {problem}." if place else f"{problem}."
+    return f"Block {' '.join(place)}: {_reason(error)}." if place else f"{_reason(error)}."
+
+
+def _problem(error: Any) -> str:
+    """Return what is wrong with the field of a block."""
+    field = str(error["loc"][-1]).replace("_", " ").capitalize() if len(error["loc"]) > 1 else ""
+    return f"{field}: {_reason(error)}." if field else f"{_reason(error)}."
+
+
+def _reason(error: Any) -> str:
+    return _PROBLEMS.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")

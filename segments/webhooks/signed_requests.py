@@ -4,33 +4,29 @@ Redirects are not followed and proxies of the environment are ignored: the reque
 checked.
 """
 
-import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPException
 from queue import Empty, SimpleQueue
 from typing import Final
 
 from standardwebhooks import Webhook
 from urllib3 import BaseHTTPResponse
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from . import target_addresses
+from .checked_connections import FAILURES, connect, time_limit
 from .target_addresses import InvalidAddress
 
-CONNECT_TIMEOUT_SECONDS: Final = 5  # seconds, for each of the addresses behind a name
-READ_TIMEOUT_SECONDS: Final = 10
 TOTAL_TIMEOUT_SECONDS: Final = 20  # also for an endpoint that sends a byte now and then
 MAX_RESPONSE_BYTES: Final = 1024
 HTTP_GONE: Final = 410
 TIMED_OUT: Final = "it took too long"
-_FAILURES = (HTTPError, HTTPException, OSError)
 
 
 @dataclass(frozen=True)
@@ -91,12 +87,12 @@ class EndpointConnection:
             connection = self._connection()
         except InvalidAddress as error:
             return result(problem=f"Not sent: {error}.")
-        except _FAILURES as error:
+        except FAILURES as error:
             return result(problem=f"No connection: {_error_text(error)}.")
-        with _time_limit(TOTAL_TIMEOUT_SECONDS - (time.monotonic() - started), connection) as is_cut_off:
+        with time_limit(TOTAL_TIMEOUT_SECONDS - (time.monotonic() - started), connection) as is_cut_off:
             try:
                 response = self._send(connection, request, at)
-            except _FAILURES as error:
+            except FAILURES as error:
                 connection.close()
                 reason = TIMED_OUT if is_cut_off.is_set() else _error_text(error)
                 return result(problem=f"No response: {reason}.")
@@ -148,65 +144,22 @@ class EndpointConnection:
                 self._target = target_addresses.parse_target(self._url)
                 self._addresses = target_addresses.resolve_target(self._target)
         for address in self._addresses[:-1]:
-            with suppress(*_FAILURES):
+            with suppress(*FAILURES):
                 return self._connect(address)
         return self._connect(self._addresses[-1])
 
     def _connect(self, address: str) -> HTTPConnection:
-        target = self._target
-        assert target is not None
-        connection: HTTPConnection
-        if target.is_secure:
+        assert self._target is not None
+        if self._target.is_secure:
             self._tls = self._tls or ssl.create_default_context()
-            # The connection goes to the address, but the certificate must match the host name.
-            connection = HTTPSConnection(
-                address,
-                target.port,
-                timeout=CONNECT_TIMEOUT_SECONDS,
-                server_hostname=target.host.rstrip("."),
-                ssl_context=self._tls,
-            )
-        else:
-            connection = HTTPConnection(address, target.port, timeout=CONNECT_TIMEOUT_SECONDS)
-        with _time_limit(2 * CONNECT_TIMEOUT_SECONDS, connection):
-            try:
-                connection.connect()
-            except _FAILURES:
-                connection.close()
-                raise
-        connection.sock.settimeout(READ_TIMEOUT_SECONDS)
-        return connection
-
-
-@contextmanager
-def _time_limit(seconds: float, connection: HTTPConnection) -> Iterator[threading.Event]:
-    """Shut the connection down if the block takes longer, and set the event.
-
-    Socket timeouts are not enough: they start again with each byte.
-    """
-    is_cut_off = threading.Event()
-
-    def cut_off() -> None:
-        is_cut_off.set()
-        with suppress(OSError):
-            if connection.sock is not None:
-                # The plain shutdown wakes a thread that waits for data, also of an encrypted connection.
-                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
-
-    timer = threading.Timer(max(0, seconds), cut_off)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield is_cut_off
-    finally:
-        timer.cancel()
+        return connect(self._target, address, self._tls)
 
 
 def _read_start(response: BaseHTTPResponse) -> str:
     """Return the start of the body, for staff. Errors do not matter, because the status was received."""
     try:
         read = response.read(MAX_RESPONSE_BYTES)
-    except _FAILURES:
+    except FAILURES:
         return ""
     return read.decode(errors="replace").replace("\x00", "")
 

@@ -70,11 +70,11 @@ def parse_target(url: str) -> Target:
     return Target(parts.scheme, host, parts.port or PORTS[parts.scheme], parts.request_uri)
 
 
-def resolve_target(target: Target) -> Sequence[str]:
+def resolve_target(target: Target, *, needs_encryption: bool = True) -> Sequence[str]:
     """Resolve the host name, and return the addresses to connect to.
 
-    Raises InvalidAddress if there are none, if one of them is neither public nor allowed in the settings, or if the
-    request would go through the internet without encryption.
+    Raises InvalidAddress if there are none, if one of them is neither public nor allowed in the settings, or if a
+    request that needs encryption would go through the internet without it.
     """
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
@@ -90,7 +90,7 @@ def resolve_target(target: Target) -> Sequence[str]:
             raise InvalidAddress(
                 f"{target.host} has a private or local address; WEBHOOK_ALLOWED_NETWORKS can allow it"
             )
-        if not target.is_secure:
+        if needs_encryption and not target.is_secure:
             raise InvalidAddress("use https: without it, others on the internet can read the messages")
     return addresses
 

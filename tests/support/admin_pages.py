@@ -118,6 +118,7 @@ PAGES = (
     Page("campaigns_campaign_change", started),
     Page("campaigns_campaign_edit", drafts),
     Page("campaigns_campaign_preview", started),
+    Page("campaigns_campaign_checks", drafts),
     Page("campaigns_campaign_forecast", started),
     Page("campaigns_campaign_deliveries", started),
     Page("campaigns_campaign_start", drafts),

@@ -70,22 +70,30 @@ def mail_server(*, knows_utf8: bool = False) -> Iterator[MailServer]:
     """Run one on a free port of the loopback, in a thread; it may know SMTPUTF8."""
     listening = socket.create_server(("127.0.0.1", 0))
     mail_server = MailServer(f"smtp://127.0.0.1:{listening.getsockname()[1]}")
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(
-        loop.create_server(
-            lambda: SMTP(Handler(mail_server), hostname="localhost", loop=loop, enable_SMTPUTF8=knows_utf8),
-            sock=listening,
+    loop, is_ready = asyncio.new_event_loop(), threading.Event()
+
+    def serve() -> None:  # all of it in a thread of its own: a browser's loop may run in this one
+        server = loop.run_until_complete(
+            loop.create_server(
+                lambda: SMTP(
+                    Handler(mail_server), hostname="localhost", loop=loop, enable_SMTPUTF8=knows_utf8
+                ),
+                sock=listening,
+            )
         )
-    )
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield mail_server
-    finally:
+        is_ready.set()
+        loop.run_forever()
         server.close()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    is_ready.wait()
+    try:
+        yield mail_server
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()

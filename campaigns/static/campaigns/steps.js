@@ -1,9 +1,12 @@
 // Add, move, remove and restore the steps of a campaign. Without JavaScript, staff use position numbers and checkboxes.
 
+import { MessageEditor } from "./message-editor/editor.js";
+
 const steps = document.getElementById("steps");
 const total = document.querySelector("[name=steps-TOTAL_FORMS]");
 const add = document.getElementById("add-step");
 const trigger = document.getElementById("id_trigger");
+const knowledge = JSON.parse(document.getElementById("message-knowledge").textContent);
 
 const allSteps = () => [...steps.querySelectorAll(".step")];
 const part = (step, name) => step.querySelector(`[name$="-${name}"]`);
@@ -62,6 +65,7 @@ function attachButtons(step) {
     remove(step, false);
     step.querySelector(".remove").focus();
   });
+  new MessageEditor(step, knowledge);
   part(step, "channel").addEventListener("change", () => showParts(step));
   step.querySelector(".actions").hidden = false;
   step.querySelector(".without-script").hidden = true;
