@@ -230,6 +230,14 @@ def test_schedules_move_to_another_time_zone(admin_client) -> None:
     assert {str(one.timezone) for one in CrontabSchedule.objects.all()} == {"Europe/Rome"}
 
 
+def test_a_new_schedule_begins_in_the_shops_time_zone(admin_client) -> None:
+    saved(admin_client, **ROSSI)
+
+    form = admin_client.get(reverse("admin:django_celery_beat_crontabschedule_add")).context["adminform"].form
+
+    assert form["timezone"].value() == "Europe/Rome"
+
+
 def test_the_logo_may_be_shown_and_nothing_else_from_elsewhere(admin_client) -> None:
     saved(admin_client, **ROSSI)
 

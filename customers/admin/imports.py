@@ -231,9 +231,9 @@ class ImportAdmin(ReadOnlyAdmin):
             if upload.state == waiting and upload.queued_at
             else 0,
             "records": [
-                (RECORD_LABELS[kind], created, updated)
-                for kind, (created, updated) in upload.records.items()
-                if kind in RECORD_LABELS
+                (label, *upload.records[kind])
+                for kind, label in RECORD_LABELS.items()  # a database may order the keys of JSON anew
+                if kind in upload.records
             ],
             "finished_template": self.finished_template if upload.state == Import.State.DONE else "",
             "may_import": self.has_add_permission(request),

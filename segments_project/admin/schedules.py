@@ -130,6 +130,10 @@ class CrontabScheduleAdmin(ProtectedDeletionAdmin, beat.CrontabScheduleAdmin):
     list_display = ("in_words", "timezone")
     list_filter = ()
 
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Suggest the shop's time zone. The package would suggest the environment's."""
+        return {"timezone": shop().zone.key} | super().get_changeform_initial_data(request)
+
     @display(description="When")
     def in_words(self, crontab: CrontabSchedule) -> str:
         return crontab_words(crontab, shop().zone)

@@ -10,7 +10,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.widgets import (
     UnfoldAdminColorInputWidget,
@@ -115,11 +116,6 @@ class ShopProfileForm(forms.ModelForm):
 @admin.register(ShopProfile)
 class ShopProfileAdmin(ModelAdmin):
     form = ShopProfileForm
-    fieldsets = (
-        ("The shop", {"fields": ("name", "url", "address")}),
-        ("Money and time", {"fields": ("currency", "keep_amounts", "time_zone")}),
-        ("E-mails", {"fields": ("sender_name", "sender_address", "logo", "colour")}),
-    )
 
     def get_urls(self) -> list[URLPattern]:
         """Put our pages before the admin's, whose patterns match any text as a key."""
@@ -130,6 +126,18 @@ class ShopProfileAdmin(ModelAdmin):
                 ("mail/test/", mail_check.send_test_mail, "mail_test"),
             )
         ] + super().get_urls()
+
+    def get_fieldsets(self, request: HttpRequest, obj: ShopProfile | None = None) -> Any:
+        check = format_html(
+            '<a class="link" href="{}">See the mail server, and send yourself a test</a>',
+            reverse("admin:core_shopprofile_mail"),
+        )
+        emails = ("sender_name", "sender_address", "logo", "colour")
+        return (
+            ("The shop", {"fields": ("name", "url", "address")}),
+            ("Money and time", {"fields": ("currency", "keep_amounts", "time_zone")}),
+            ("E-mails", {"fields": emails, "description": check}),
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The settings exist from the start, with the environment's values."""
