@@ -22,6 +22,7 @@ from segments.models import Segment
 from segments.rules import RuleError, parse
 from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
 
+from . import refresh_requests
 from .access import ADD_SEGMENT, VIEW_SEGMENT
 from .forms import TemplateForm, rule_error_text
 from .free_slugs import free_slug
@@ -61,10 +62,8 @@ def gallery_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         if template is chosen and (segment := _create_from_form(form, staff_user(request))):
             created = f"From the template “{template.name}”: {segment_sentence(segment)}."
             audit_log.log_additions(request, [segment], created)
-            messages.success(
-                request,
-                f"{segment.name} was created. Refresh it now, or wait for the next scheduled refresh.",
-            )
+            messages.success(request, f"{segment.name} was created.")
+            refresh_requests.queue_after_saving(request, segment)
             return redirect("admin:segments_segment_change", segment.pk)
         existing = [segment for segment in segments if template.slug in (segment.template, segment.slug)]
         cards.append(TemplateCard(form, parse(template.rule()).sentence(), existing))
