@@ -32,6 +32,7 @@ from customers.models.facts import FactColumns
 from segments import disclosure
 from segments.evaluation import live
 from segments.models import Membership, Segment
+from segments.references import with_segment_names
 from segments.rules import EvaluationContext, RuleError, parse
 
 from .access import ADD_SEGMENT, VIEW_CUSTOMER, VIEW_SEGMENT
@@ -261,7 +262,7 @@ def _list_within_time(
 
 def _rule_sentence(rule: Any) -> str:
     try:
-        return parse(rule).sentence() if rule is not None else ""
+        return with_segment_names(parse(rule)).sentence() if rule is not None else ""
     except RuleError:
         return ""  # the page shows the error
 
