@@ -117,7 +117,7 @@ function options(spec) {
   return {
     animation: false,
     aria: { enabled: false }, // the element has a label of its own
-    textStyle: { fontFamily: "inherit" },
+    textStyle: { fontFamily: getComputedStyle(document.body).fontFamily }, // texts are measured, too
     grid: {
       left: 8,
       right: 16,
