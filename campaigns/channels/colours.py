@@ -6,6 +6,7 @@ from typing import Final
 
 WHITE: Final = "#ffffff"
 BLACK: Final = "#14161a"
+FULL_BLACK: Final = "#000000"
 LIGHT_CARD, DARK_CARD = WHITE, "#1c1f24"
 TEXT_CONTRAST: Final = 4.5
 SHAPE_CONTRAST: Final = 3.0
@@ -30,8 +31,9 @@ def palette(colour: str) -> Mapping[str, str]:
 
 
 def text_on(colour: str) -> str:
-    """Return black or white, whichever can be read better on a colour."""
-    return max(WHITE, BLACK, key=lambda text: contrast(text, colour))
+    """Return black or white, whichever can be read better on a colour; a black that is full where it has to be."""
+    text = max(WHITE, BLACK, key=lambda text: contrast(text, colour))
+    return text if contrast(text, colour) >= TEXT_CONTRAST else FULL_BLACK
 
 
 def readable(colour: str, background: str, least: float) -> str:

@@ -1,5 +1,6 @@
 """Messages of blocks: what they may consist of, and what arrives as HTML and as plain text."""
 
+import itertools
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from campaigns.messages import rendering
 from campaigns.messages.blocks import InvalidBlocks, parse_blocks
 from campaigns.models import Campaign, CouponPool, Step
 from campaigns.playbook.tactic import hours
+from core.shop import forget_shop
 from customers.models import Customer
 from tests.support import shop
 from tests.support.campaign_runs import BUYERS, Move, order, subscribers
@@ -156,6 +158,47 @@ def test_an_email_has_the_logo_and_the_colour_of_the_shop(server: MailServer, mo
     assert "color: #14161a" in style  # dark on a light colour
     assert 'style="color: #8a750d;"' in html[1]  # a yellow that can be read on white
     assert "var(" not in "".join(html)
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours by WCAG 2."""
+    low, high = sorted(
+        sum(
+            weight * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+            for weight, part in zip(
+                (0.2126, 0.7152, 0.0722), (byte / 255 for byte in bytes.fromhex(colour[1:])), strict=True
+            )
+        )
+        for colour in (one, other)
+    )
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_links_and_buttons_can_be_read_whatever_the_colour_of_the_shop(settings: Any) -> None:
+    subscribers("anna")
+    blocks = [{"type": "text", "content": "<p><a href='https://shop.example/'>Look</a></p>"},
+              {"type": "button", "content": "To the shop"}]  # fmt: skip
+    campaign = lifecycle.save_campaign(
+        Campaign(segment=shop.segment("all", BUYERS), name="x"), [Step(subject="x", blocks=blocks)]
+    )
+    for red, green, blue in itertools.product((0, 110, 170, 255), repeat=3):
+        settings.SHOP_COLOUR = f"#{red:02x}{green:02x}{blue:02x}"
+        forget_shop()
+        message = rendering.preview(campaign.steps.get(), Customer.objects.get(), NOON).message
+        assert message
+        assert f"background: {settings.SHOP_COLOUR};" in message.html
+        [link] = re.findall(r'style="color: (#\w{6});"[^>]*>Look', message.html)
+        [button] = re.findall(r'style="color: (#\w{6});[^>]*>To the shop', message.html)
+        [dark_link] = re.findall(r"coupon-code \{ color: (#\w{6})", message.html)
+        [(dark_ground, dark_text)] = re.findall(
+            r"button a \{ background: (#\w{6}) !important; color: (#\w{6})", message.html
+        )
+        [card] = re.findall(r"inside > table \{ background: (#\w{6})", message.html)
+        assert contrast(link, "#ffffff") >= 4.5, settings.SHOP_COLOUR
+        assert contrast(button, settings.SHOP_COLOUR) >= 4.5, settings.SHOP_COLOUR
+        assert contrast(dark_link, card) >= 4.5, settings.SHOP_COLOUR
+        assert contrast(dark_text, dark_ground) >= 4.5, settings.SHOP_COLOUR
+        assert contrast(dark_ground, card) >= 3, settings.SHOP_COLOUR
 
 
 def test_values_cannot_add_markup_or_links(server: MailServer, move: Move) -> None:
