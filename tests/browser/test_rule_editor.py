@@ -135,10 +135,12 @@ def save(page: Page, sentence: str) -> None:
     expect(page.get_by_text(sentence).first).to_be_visible()
 
 
-def test_buyers_of_two_countries_who_may_be_written_to_take_nine_clicks(counted: Page, shop: Installation):
+def test_buyers_of_two_countries_who_may_be_written_to_take_ten_clicks(counted: Page, shop: Installation):
     begin(counted, shop, "Buyers nearby")
-    choose(counted, "country")
-    counted.keyboard.type("France, Germany,")
+    counted.get_by_role("button", name="Country", exact=True).click()
+    for country in ("France", "Germany"):
+        counted.keyboard.type(country)
+        counted.keyboard.press("Enter")
     choose(counted, "number of orders")
     counted.keyboard.type("2")
     counted.get_by_role("button", name="Number of orders: add period").click()
@@ -157,7 +159,7 @@ def test_buyers_of_two_countries_who_may_be_written_to_take_nine_clicks(counted:
         "Everyone who has a country that is one of “France”, “Germany” and placed at least 2 orders in the last 60 days"
         " and has not unsubscribed from the newsletter",
     )
-    assert presses(counted) <= 9
+    assert presses(counted) <= 10
 
 
 def test_quiet_top_spenders_take_six_clicks(counted: Page, shop: Installation):

@@ -10,6 +10,7 @@ import { ShopValues } from "./values.js";
 
 const PAUSE = 400; // ms after the last change, before a count is requested
 const POLL = 1000;
+const FIRST = ["country", "order_count", "total_spent", "last_activity", "newsletter", "open_cart"];
 const WORDS = { all: "all of these", any: "any of these", none: "none of these" };
 const JOINS = { all: "and", any: "or", none: "nor" };
 
@@ -205,12 +206,14 @@ class RuleEditor {
   }
 
   add(parent, button) {
-    openPicker(this.offered(), button, (entry) => {
-      const made = tree.condition(entry.filter.name, this.paramsOf(entry), entry.isNegated);
-      this.unvisited.add(made.id);
-      this.change(() => parent.children.push(made), { words: `${entry.label} added` });
-      this.focusInto(made);
-    });
+    openPicker(this.offered(), button, (entry) => this.append(parent, entry));
+  }
+
+  append(parent, entry) {
+    const made = tree.condition(entry.filter.name, this.paramsOf(entry), entry.isNegated);
+    this.unvisited.add(made.id);
+    this.change(() => parent.children.push(made), { words: `${entry.label} added` });
+    this.focusInto(made);
   }
 
   exchange(node, button) {
@@ -324,6 +327,7 @@ class RuleEditor {
           isRoot
             ? "There is no condition yet. Add the first one: who should be in this segment?"
             : "This group is empty. Add a condition, or remove the group.",
+          isRoot && this.drawFirst(node),
         );
     const addCondition = el(
       "button",
@@ -369,6 +373,27 @@ class RuleEditor {
     );
     this.takeDrops(box, node);
     return box;
+  }
+
+  /** Return buttons for the filters that rules often begin with. */
+  drawFirst(root) {
+    const often = FIRST.map((name) => this.filters[name]).filter(Boolean);
+    return el(
+      "span",
+      { class: "rule-first" },
+      often.map((filter) =>
+        el(
+          "button",
+          {
+            type: "button",
+            class: "rule-add",
+            onclick: () => this.append(root, { filter, label: filter.label, params: null, isNegated: false }),
+          },
+          icon("add"),
+          filter.label,
+        ),
+      ),
+    );
   }
 
   drawCondition(node, parent) {
