@@ -41,7 +41,7 @@ class ShopProfile(models.Model):
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="only_one_shop")]
 
     def __str__(self) -> str:
-        return self.name
+        return self.name or "The shop"
 
     def clean(self) -> None:
         """Refuse what would add headers to e-mails, hide the host of a URL, or is no time zone."""

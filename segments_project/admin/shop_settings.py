@@ -129,7 +129,7 @@ class ShopProfileAdmin(ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: ShopProfile | None = None) -> Any:
         check = format_html(
-            '<a class="link" href="{}">See the mail server, and send yourself a test</a>',
+            '<a class="link underline" href="{}">See the mail server, and send yourself a test</a>',
             reverse("admin:core_shopprofile_mail"),
         )
         emails = ("sender_name", "sender_address", "logo", "colour")
