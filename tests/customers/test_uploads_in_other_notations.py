@@ -236,13 +236,13 @@ def test_an_export_of_shopify_is_not_called_our_own_format(upload) -> None:
 
 
 def test_how_a_file_is_written_can_be_changed(upload, press) -> None:
-    shown = upload("Clienti di marzo;2026\nE-mail|Nome;Cognome|Nome\na@example.org|Rossi; Ada|Ada\n")
+    shown = upload("Clienti di marzo;2026\nE-mail|Tessera;Livello|Nome\na@example.org|Rossi; Ada|Ada\n")
 
     changed = press(shown, "describe", separator="|", header_row="2")
 
-    assert chosen(changed) == {"E-mail": "email", "Nome;Cognome": "attribute", "Nome": "full_name"}
+    assert chosen(changed) == {"E-mail": "email", "Tessera;Livello": "attribute", "Nome": "full_name"}
     by_hand = press(changed, "describe", **{"column-1": "full_name", "column-2": ""})
-    assert chosen(by_hand) == {"E-mail": "email", "Nome;Cognome": "full_name", "Nome": ""}
+    assert chosen(by_hand) == {"E-mail": "email", "Tessera;Livello": "full_name", "Nome": ""}
 
 
 def test_another_kind_maps_the_columns_anew(upload, press) -> None:
