@@ -54,6 +54,7 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
     add_fieldsets = ((None, {"fields": ("email", "role", "first_name", "last_name", "username")}),)
     change_password_form = AdminPasswordChangeForm
     change_form_outer_after_template = "core/admin/password_link.html"
+    list_before_template = "core/admin/invite_button.html"
     actions = ("send_link",)
     list_display = ("person", "email", "roles", "state", "last_seen")
     list_filter = ("is_active", "groups")
@@ -111,9 +112,11 @@ class UserAdmin(DisplayNameAdmin, BaseUserAdmin):
             return self.add_fieldsets
         role = "role" if self.has_change_permission(request, obj) else "roles"
         own = ["own_permissions"] if obj.user_permissions.exists() else []
-        advanced = ["is_staff", "is_superuser", "user_permissions"] if request.user.is_superuser else own
+        advanced = (
+            ["password", "is_staff", "is_superuser", "user_permissions"] if request.user.is_superuser else own
+        )
         return (
-            (None, {"fields": ("email", "first_name", "last_name", "username", "password")}),
+            (None, {"fields": ("email", "first_name", "last_name", "username")}),
             ("Access", {"fields": (role, "is_active")}),
             ("Login", {"fields": ("state", "last_seen", "date_joined")}),
             *([("Advanced", {"fields": advanced, "classes": ("collapse",)})] if advanced else []),

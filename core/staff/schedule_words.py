@@ -25,8 +25,12 @@ def task_words(task: PeriodicTask, zone: ZoneInfo) -> str:
 
 
 def crontab_words(crontab: CrontabSchedule, zone: ZoneInfo) -> str:
-    """Describe a crontab in the time zone that it is in."""
-    return f"{_times(crontab)}, {_zone_words(str(crontab.timezone), zone)}"
+    """Describe a crontab in the time zone that it is in. At each hour, the time zone does not matter."""
+    is_hourly = (crontab.hour, crontab.day_of_week, crontab.day_of_month, crontab.month_of_year) == (
+        _ANY,
+    ) * 4
+    times = _times(crontab)
+    return times if is_hourly else f"{times}, {_zone_words(str(crontab.timezone), zone)}"
 
 
 def _times(crontab: CrontabSchedule) -> str:

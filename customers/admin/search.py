@@ -17,6 +17,7 @@ from core.values.text_cleaning import to_nfc
 from core.values.unaccent import unaccent
 from customers.identity import lookup
 from customers.models import Customer
+from customers.models.customer import ANONYMOUS_PREFIX
 
 HELP: Final = "Name, e-mail, phone or id"
 MAX_WORDS: Final = 5
@@ -34,28 +35,28 @@ class FoundCustomers:
 
 
 def find_customers(term: str, limit: int) -> FoundCustomers:
-    """Return up to ``limit`` customers: by ids, then words that begin with the words of the term, then any part."""
+    """Return up to ``limit`` customers: by an id, by words that begin with those of the term, then by any part."""
     term = to_nfc(term.strip())
-    queries = [
-        _identity_q(term),
-        starts_with_q("customer_id", term),
+    words = unaccent(term).split()[:MAX_WORDS]
+    queries = [_identity_q(term)]
+    if words:
+        queries.append(_words_q(f" {word}" for word in words))
+    queries += [
+        _id_starts_with_q(term),
         starts_with_q("email", term.lower()),
         starts_with_q("phone", term),
         starts_with_q("phone", phone_numbers.normalize_phone_prefix(term)),
     ]
-    if words := unaccent(term).split()[:MAX_WORDS]:
-        queries.append(_words_q(f" {word}" for word in words))
-        if all(
-            len(word) > 2 for word in words
-        ):  # shorter parts are in most texts, and in no index of trigrams
-            queries.append(_words_q(words))
+    # Shorter parts are in most texts, and in no index of trigrams.
+    if words and all(len(word) > 2 for word in words):
+        queries.append(_words_q(words))
     return _first_of(queries, limit)
 
 
 def find_customers_by_id(term: str, limit: int, hidden: Q) -> FoundCustomers:
     """Return up to ``limit`` customers by ids, except the ``hidden`` ones."""
     term = to_nfc(term.strip())
-    visible = [query & ~hidden for query in (_identity_q(term), starts_with_q("customer_id", term))]
+    visible = [query & ~hidden for query in (_identity_q(term), _id_starts_with_q(term))]
     return _first_of(visible, limit)
 
 
@@ -63,7 +64,7 @@ def search_q(term: str) -> Q:
     """Return a condition for the customers that ``find_customers`` finds. It reads every customer it is asked about."""
     term = to_nfc(term.strip())
     query = (
-        starts_with_q("customer_id", term)
+        _id_starts_with_q(term)
         | starts_with_q("email", term.lower())
         | starts_with_q("phone", term)
         | starts_with_q("phone", phone_numbers.normalize_phone_prefix(term))
@@ -76,7 +77,7 @@ def search_q(term: str) -> Q:
 def search_by_id_q(term: str) -> Q:
     """Return the customers whose id starts with a term, and the owner of any complete id."""
     term = to_nfc(term.strip())
-    return starts_with_q("customer_id", term) | _identity_q(term)
+    return _id_starts_with_q(term) | _identity_q(term)
 
 
 def starts_with_q(column: str, prefix: str) -> Q:
@@ -100,6 +101,11 @@ def _first_of(queries: Iterable[Q], limit: int) -> FoundCustomers:
                     found |= dict.fromkeys(existing.values_list("pk", flat=True))
         is_complete = True
     return FoundCustomers(list(found)[:limit], is_complete)
+
+
+def _id_starts_with_q(term: str) -> Q:
+    """Return the customers whose id starts with a term, but not all visitors for the beginning of ``anonymous:``."""
+    return Q(pk__in=()) if ANONYMOUS_PREFIX.startswith(term.lower()) else starts_with_q("customer_id", term)
 
 
 def _identity_q(term: str) -> Q:

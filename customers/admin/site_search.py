@@ -47,11 +47,7 @@ def _orders(request: HttpRequest, term: str) -> search.Results:
         "Orders",
         "shopping_bag",
         [
-            search.Result(
-                f"Order {order.order_id}",
-                _url(order.customer_id),
-                f"{customers[order.customer_id].name}, {amount(order.total)}, {date_format(localtime(order.placed_at), 'j M Y')}",
-            )
+            search.Result(f"Order {order.order_id}", _url(order.customer_id), _about_order(order, customers))
             for order in orders
         ],
     )
@@ -59,6 +55,11 @@ def _orders(request: HttpRequest, term: str) -> search.Results:
 
 def _url(key: int) -> str:
     return reverse("admin:customers_customer_change", args=[key])
+
+
+def _about_order(order: Order, customers: dict[int, Customer]) -> str:
+    placed = date_format(localtime(order.placed_at), "j M Y")
+    return f"{customers[order.customer_id].name}, {amount(order.total, order.currency)}, {placed}"
 
 
 def _about(customer: Customer) -> str:

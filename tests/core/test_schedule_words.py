@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
         ("0", "9,18", "mon-fri", "*", "every weekday at 09:00 and 18:00, shop's time"),
         ("0", "9", "0,6", "*", "every Saturday and Sunday at 09:00, shop's time"),
         ("0", "9", "1,3,5", "*", "every Monday, Wednesday and Friday at 09:00, shop's time"),
-        ("5", "*", "*", "*", "every hour, at 5 minutes past, shop's time"),
+        ("5", "*", "*", "*", "every hour, at 5 minutes past"),
         ("0", "0", "*", "1", "at 00:00, on day 1 of the month, shop's time"),
         ("*/15", "8-18", "1", "*", "every 15 minutes, between 08:00 and 18:59, only on Monday, shop's time"),
     ],

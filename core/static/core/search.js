@@ -63,25 +63,34 @@
     return target.isContentEditable || target.matches?.("input, textarea, select");
   }
 
-  document.addEventListener("keydown", (event) => {
-    if (!part("dialog")) {
-      return;
-    }
-    const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;
-    const isShortcut = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
-    if ((isSlash && !isTyping(event.target) && !document.querySelector("dialog[open]")) || isShortcut) {
-      event.preventDefault();
-      open();
-    } else if (event.target === part("field") && ["ArrowDown", "ArrowUp"].includes(event.key)) {
-      event.preventDefault();
-      const all = options();
-      const step = event.key === "ArrowDown" ? 1 : -1;
-      choose(all[(all.indexOf(chosen()) + step + all.length) % all.length]);
-    } else if (event.target === part("field") && event.key === "Enter") {
-      event.preventDefault();
-      chosen()?.click();
-    }
-  });
+  // Before all other listeners: the lists of the admin have a shortcut "/" for their own search.
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (!part("dialog")) {
+        return;
+      }
+      const isSlash = event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey;
+      const isShortcut = event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey);
+      if ((isSlash && !isTyping(event.target) && !document.querySelector("dialog[open]")) || isShortcut) {
+        event.preventDefault();
+        event.stopPropagation();
+        open();
+      } else if (event.target === part("field") && ["ArrowDown", "ArrowUp"].includes(event.key)) {
+        event.preventDefault();
+        const all = options();
+        const step = event.key === "ArrowDown" ? 1 : -1;
+        choose(all[(all.indexOf(chosen()) + step + all.length) % all.length]);
+      } else if (event.key === "Escape" && part("dialog").open) {
+        event.preventDefault(); // otherwise the first one only empties the field
+        part("dialog").close();
+      } else if (event.target === part("field") && event.key === "Enter") {
+        event.preventDefault();
+        chosen()?.click();
+      }
+    },
+    true,
+  );
 
   document.addEventListener("input", (event) => {
     if (event.target === part("field")) {
