@@ -2,11 +2,13 @@
 
 import csv
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
 from campaigns.models import Campaign
 from customers.models import Customer
@@ -203,3 +205,19 @@ def test_nothing_happens_to_nobody_and_strangers_are_not_selected(
 
     marketer.post(selected, {"do": "list", "customer": [key], "confirmed": "yes", "name": "None"})
     assert shop.members(Segment.objects.get(name="None").slug) == []
+
+
+@pytest.mark.parametrize("role", ["Viewer", "Marketer"])
+def test_a_person_costs_no_query_whatever_the_columns(
+    role: str, everybody: Segment, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    shop.customers(*(f"more{number},more{number}@example.org" for number in range(40)))
+    refresh_all()
+    client = client_of(role)
+    columns = [column.key for column, _ in client.get(address(everybody)).context["all_columns"]]
+    query = f"?{urlencode({'columns': columns}, doseq=True)}"
+
+    with django_assert_max_num_queries(25):
+        assert len(names(client, everybody, query)) == 44
+    with django_assert_max_num_queries(15):
+        assert len(downloaded(client.get(address(everybody, "members_csv", query)))) == 45

@@ -1,7 +1,7 @@
 """Which people a table shows, and in which order: read from the query string, with a time limit."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -19,6 +19,7 @@ from customers.models import Customer
 from segments.models import Membership, Segment
 
 from . import columns
+from .columns import Column
 
 PAGE_SIZE: Final = 50
 MAX_PAGE: Final = 200
@@ -127,7 +128,7 @@ class People:
         """Return the keys of the customers in the order of the table. Only keys are sorted, not whole rows."""
         members = self.members()
         if self.sort:
-            path = columns.COLUMNS[self.sort.removeprefix("-")].path
+            path = columns.COLUMNS[self.sort.removeprefix("-")].order
             is_descending = self.sort.startswith("-")
             order = path.desc(nulls_last=True) if is_descending else path.asc(nulls_last=True)
             members = members.order_by(order, "-customer_id")
@@ -162,24 +163,31 @@ def requested_people(request: HttpRequest, segment: Segment) -> People:
     return People(segment, request, form, given, sort if sort.removeprefix("-") in sortable else "")
 
 
-def members_by_key(request: HttpRequest, segment: Segment, keys: Iterable[int]) -> list[Membership]:
-    """Return members in the order of their keys, each with the customer as the person may see them."""
+def members_by_key(people: People, shown: Sequence[Column], keys: Iterable[int]) -> list[Membership]:
+    """Return members in the order of their keys, each with the customer as the person may see them.
+
+    Only what the columns show is read.
+    """
     keys = list(keys)
-    members = Membership.objects.filter(segment=segment, customer__one_of=keys)
-    found = {member.customer_id: member for member in members.select_related("customer__facts")}
+    fields = columns.stored_fields(shown, is_masked=not contact_data.may_see(people.request))
+    members = Membership.objects.filter(segment=people.segment, customer__one_of=keys)
+    read = members.select_related("customer__facts").only(*fields)
+    found = {member.customer_id: member for member in read}
     for member in found.values():
-        member.customer = contact_data.visible_customer(request, member.customer)
+        member.customer = contact_data.visible_customer(people.request, member.customer)
     return [found[key] for key in keys if key in found]
 
 
-def member_batches(people: People, only: Iterable[int] | None) -> Iterator[list[Membership]]:
+def member_batches(
+    people: People, shown: Sequence[Column], only: Iterable[int] | None
+) -> Iterator[list[Membership]]:
     """Yield all people in the order of the table, however many; ``only`` keeps the customers with these keys.
 
     The keys are sorted once. Each batch is its own query, so no transaction stays open while a slow client reads.
     """
     keys = array("q", people.keys().iterator() if only is None else _in_order(people, only))
     for start in range(0, len(keys), BATCH_SIZE):
-        yield members_by_key(people.request, people.segment, keys[start : start + BATCH_SIZE])
+        yield members_by_key(people, shown, keys[start : start + BATCH_SIZE])
 
 
 def _in_order(people: People, only: Iterable[int]) -> Iterable[int]:

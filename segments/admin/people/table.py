@@ -30,7 +30,7 @@ def people_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse
     people = query.requested_people(request, segment)
     shown_columns = columns.chosen_columns(request)
     keys = _keys_within_time(request, people)
-    members = query.members_by_key(request, segment, keys[:PAGE_SIZE])
+    members = query.members_by_key(people, shown_columns, keys[:PAGE_SIZE])
     context = admin_context(model_admin, request, f"People of {segment.name}", segment) | {
         "tab": "members",
         "people": people,
@@ -87,7 +87,7 @@ def rows_as_seen(people: People, only: Iterable[int] | None) -> Iterator[str]:
     """Yield a CSV file with the chosen columns, after the customer's id. ``only`` keeps these customers."""
     shown = columns.chosen_columns(people.request)
     yield csv_text([("customer_id", *(column.key for column in shown))])
-    for batch in query.member_batches(people, only):
+    for batch in query.member_batches(people, shown, only):
         yield csv_text(
             (member.customer.customer_id, *(column.cell(member) for column in shown)) for member in batch
         )
