@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import SettingsWrapper
 
 from campaigns.delivery import reach
 from campaigns.delivery.reach import Reach
@@ -45,7 +46,7 @@ def reached(segment: Segment) -> Reach:
 
 
 def test_the_reach_is_what_the_sending_policy_decides(
-    everybody: Segment, move: Move, settings: pytest.MonkeyPatch
+    everybody: Segment, move: Move, settings: SettingsWrapper
 ) -> None:
     settings.CAMPAIGN_MESSAGES_A_WEEK = 1
     assert reached(everybody) == Reach(people=6, known=5, reachable=3, under_cap=3)
