@@ -84,7 +84,7 @@ def numbered_links(content: str) -> dict[str, str]:
     return {unescape(url): words.strip() for url, words in found}
 
 
-def people_of(staff: Staff, what: str, **query: object) -> list[str]:
+def people_of(staff: Staff, what: str, **query: str | int) -> list[str]:
     response = staff.client.get(reverse("admin:customers_customer_people", args=[what]), query)
     assert response.status_code == 200
     return [customer.customer_id for customer, _ in response.context["rows"]]

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
-from pytest_django.fixtures import SettingsWrapper
 
 from campaigns.delivery import reach
 from campaigns.delivery.reach import Reach
@@ -45,9 +45,7 @@ def reached(segment: Segment) -> Reach:
     return reach.segment_reach(Segment.objects.get(pk=segment.pk), NOON, seconds=10)
 
 
-def test_the_reach_is_what_the_sending_policy_decides(
-    everybody: Segment, move: Move, settings: SettingsWrapper
-) -> None:
+def test_the_reach_is_what_the_sending_policy_decides(everybody: Segment, move: Move, settings: Any) -> None:
     settings.CAMPAIGN_MESSAGES_A_WEEK = 1
     assert reached(everybody) == Reach(people=6, known=5, reachable=3, under_cap=3)
 
