@@ -112,7 +112,7 @@ class Email(Channel):
         return (
             "E-mails are written to a file",
             "No mail server is set, so e-mails reach nobody. They are counted as written to a file, not as sent,"
-            " and no order is credited to them. Ask the administrator to set a mail server in EMAIL_URL.",
+            " and no order is credited to them. Administrators see under Shop settings how to set one.",
         )
 
     @classmethod

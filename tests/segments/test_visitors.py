@@ -225,7 +225,7 @@ def test_many_visitors_are_paged_in_few_queries(
 
 
 def test_an_empty_list_says_what_to_do(client) -> None:
-    assert "import_csv events" in look(client).content.decode()
+    assert "Get the tracking snippet" in look(client).content.decode()
 
     with time_machine.travel(NOON, tick=False):
         does(1, "b1", "Page Viewed", days(3).total_seconds() / 60)
