@@ -120,6 +120,7 @@ UNGRANTED_PERMISSIONS: Final = (
         "customers.addressunsubscription",
         "customers.appendedevent",
         "customers.appendedorder",
+        "customers.attributedates",
         "customers.batch",
         "customers.columnmapping",
         "customers.confirmationrequest",
