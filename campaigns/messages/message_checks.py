@@ -9,7 +9,7 @@ from campaigns.channels.base import Check, OutgoingMessage
 from campaigns.channels.registry import CHANNELS
 from campaigns.links import link_rewriting, shop_pages
 from campaigns.models import Step
-from core.shop import shop
+from core.shop import default_shop, shop
 
 from .rendering import Preview
 
@@ -52,7 +52,7 @@ def _dead_links(message: OutgoingMessage) -> Iterator[Check]:
 
 
 def _checked_pages(statuses: Mapping[str, int | None]) -> Iterator[Check]:
-    if shop().url == settings.SHOP_URL and not settings.SHOP_URL_IS_CONFIGURED:
+    if shop().url == default_shop().url and not settings.SHOP_URL_IS_CONFIGURED:
         yield Check(
             LINKS,
             "The URL of the shop is not set, so links to the shop lead nowhere.",
