@@ -15,7 +15,6 @@ from core.admin.permissions import READ_METHODS, require_permissions
 
 from .. import access, page_context, texts
 from . import recipients
-from .recipients import SAMPLE_CODE
 
 
 @require_permissions(access.VIEW_CAMPAIGN, access.CHANGE_CAMPAIGN, methods=READ_METHODS)
@@ -27,20 +26,22 @@ def checks_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse
     )
     sending = [step for step in context["steps"] if sends_messages(step.channel)]
     page_context.fill_in_answers(campaign, sending)
-    context["checked_steps"] = [(step, texts.step_title(step), _checks(step)) for step in sending]
+    context["checked_steps"] = [(step, *_checks(step)) for step in sending]
     is_part = request.headers.get("HX-Request") == "true"
     template = "campaigns/admin/message_checks.html" if is_part else "campaigns/admin/checks.html"
     return TemplateResponse(request, template, context)
 
 
-def _checks(step: Step) -> list[Check]:
-    """Return the checks of a step, for somebody who would get it."""
-    at = datetime.now(UTC)
+def _checks(step: Step) -> tuple[str, list[Check]]:
+    """Return the title of a step and its checks, for somebody who would get it."""
+    at, title = datetime.now(UTC), texts.step_title(step)
     if problems := rendering.problem_texts(step):
-        return [Check(message_checks.MESSAGE, problem, is_passed=False) for problem in problems]
-    customer = recipients.first_recipient(step.campaign, step, at)
-    if customer is None:
-        return []
-    preview = rendering.preview(step, customer, at, coupon=SAMPLE_CODE)
+        return title, [Check(message_checks.MESSAGE, problem, is_passed=False) for problem in problems]
+    shown = recipients.first_preview(step.campaign, step, at)
+    if shown is None:
+        return title, []
+    _, preview = shown
     found = message_checks.checks(step, preview)
-    return found + (message_checks.link_checks(preview.message) if preview.message else [])
+    if preview.message is None:
+        return title, found
+    return preview.message.subject or title, found + message_checks.link_checks(preview.message)

@@ -18,6 +18,7 @@ from campaigns.channels.base import Check
 from campaigns.messages import block_fields, blocks, message_checks, rendering
 from campaigns.messages.blocks import InvalidBlocks
 from campaigns.messages.insertable_values import CONDITIONS, VALUES
+from campaigns.messages.rendering import Preview
 from campaigns.models import Campaign, CouponPool, Step
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
 from customers.admin import contact_data
@@ -56,10 +57,10 @@ def preview_draft(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     if not recipients.may_see_messages(request):
         found = [Check(message_checks.MESSAGE, text) for text in rendering.problem_texts(draft.step)]
         return JsonResponse(answer | {"notice": NOT_ALLOWED, "checks": _as_json(found)})
-    customer = draft.customer()
-    if customer is None:
+    shown = draft.shown()
+    if shown is None:
         return JsonResponse(answer | {"notice": NO_CUSTOMER, "checks": []})
-    preview = draft.preview(customer)
+    customer, preview = shown
     found = message_checks.checks(draft.step, preview)
     message = preview.message
     return JsonResponse(
@@ -77,8 +78,8 @@ def preview_draft(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
 def check_links(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the shop for the pages that the message links to."""
     draft = Draft(request, get_object_or_404(Campaign.objects.select_related("segment"), pk=pk))
-    customer = draft.customer() if recipients.may_see_messages(request) else None
-    message = draft.preview(customer).message if customer else None
+    shown = draft.shown() if recipients.may_see_messages(request) else None
+    message = shown[1].message if shown else None
     return JsonResponse({"checks": _as_json(message_checks.link_checks(message) if message else [])})
 
 
@@ -89,10 +90,10 @@ def send_draft(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     """Send the message that is being written to the user's own address."""
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     draft = Draft(request, campaign)
-    customer = draft.customer()
-    if customer is None:
+    shown = draft.shown()
+    if shown is None:
         return JsonResponse({"is_sent": False, "text": NO_CUSTOMER})
-    sent = self_tests.send_to_oneself(request, campaign, draft.preview(customer), "the message being written")
+    sent = self_tests.send_to_oneself(request, campaign, shown[1], "the message being written")
     return JsonResponse({"is_sent": sent.is_sent, "text": sent.text})
 
 
@@ -131,13 +132,12 @@ class Draft:
         self._set_pool(sent.get("pool", ""))
         page_context.fill_in_answers(campaign, [self.step])
 
-    def customer(self) -> Customer | None:
-        """Return the chosen customer, else the first one who would get the message."""
-        chosen = recipients.customer_by_key(self._request.POST.get("customer", ""))
-        return chosen or recipients.first_recipient(self.campaign, self.step, datetime.now(UTC))
-
-    def preview(self, customer: Customer) -> rendering.Preview:
-        return rendering.preview(self.step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+    def shown(self) -> tuple[Customer, Preview] | None:
+        """Return the message for the chosen customer, else for the first one who would get it."""
+        at = datetime.now(UTC)
+        if chosen := recipients.customer_by_key(self._request.POST.get("customer", "")):
+            return chosen, rendering.preview(self.step, chosen, at, coupon=SAMPLE_CODE)
+        return recipients.first_preview(self.campaign, self.step, at)
 
     def _read_blocks(self, source: str) -> None:
         try:

@@ -38,15 +38,18 @@ def preview_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     }
     if step and context["may_see"]:
         matches = recipients.search_customers(request, term) if term else []
+        at = datetime.now(UTC)
         customer = (
-            matches[0]
-            if len(matches) == 1
-            else recipients.customer_by_key(request.GET.get("customer", ""))
-            or (None if term else recipients.first_recipient(campaign, step, datetime.now(UTC)))
+            matches[0] if len(matches) == 1 else recipients.customer_by_key(request.GET.get("customer", ""))
         )
-        context |= {"matches": matches if len(matches) > 1 else [], "customer": customer}
+        shown = None
         if customer:
-            preview = rendering.preview(step, customer, datetime.now(UTC), coupon=SAMPLE_CODE)
+            shown = customer, rendering.preview(step, customer, at, coupon=SAMPLE_CODE)
+        elif not term:
+            shown = recipients.first_preview(campaign, step, at)
+        context |= {"matches": matches if len(matches) > 1 else [], "customer": shown and shown[0]}
+        if shown:
+            _, preview = shown
             context["preview"] = preview
             if preview.message:
                 context["preview_parts"] = CHANNELS[step.channel].preview(preview.message)

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from campaigns.journeys import forecasts
 from campaigns.messages import rendering
+from campaigns.messages.rendering import Preview
 from campaigns.models import Campaign, Step
 from customers.admin import contact_data
 from customers.models import Customer
@@ -37,11 +38,15 @@ def likely_recipients(campaign: Campaign, step: Step, at: datetime) -> list[Cust
     return [anybody] if anybody else []
 
 
-def first_recipient(campaign: Campaign, step: Step, at: datetime) -> Customer | None:
-    """Return somebody who would get the message and lacks none of its values; without one, anybody."""
-    likely = likely_recipients(campaign, step, at)
-    complete = (one for one in likely if rendering.preview(step, one, at, coupon=SAMPLE_CODE).message)
-    return next(complete, likely[0] if likely else None)
+def first_preview(campaign: Campaign, step: Step, at: datetime) -> tuple[Customer, Preview] | None:
+    """Return the message for somebody who would get it and lacks none of its values; without one, for anybody."""
+    first = None
+    for customer in likely_recipients(campaign, step, at):
+        preview = rendering.preview(step, customer, at, coupon=SAMPLE_CODE)
+        if preview.message:
+            return customer, preview
+        first = first or (customer, preview)
+    return first
 
 
 def customer_by_key(key: str) -> Customer | None:
