@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin
 from unfold.widgets import (
     UnfoldAdminColorInputWidget,
     UnfoldAdminSelectWidget,
@@ -21,6 +20,7 @@ from unfold.widgets import (
 )
 
 from core.admin import mail_check
+from core.admin.declared_lookups import DeclaredLookupsAdmin
 from core.models import ShopProfile
 from core.shop import shop
 from core.staff import shop_settings
@@ -114,7 +114,7 @@ class ShopProfileForm(forms.ModelForm):
 
 
 @admin.register(ShopProfile)
-class ShopProfileAdmin(ModelAdmin):
+class ShopProfileAdmin(DeclaredLookupsAdmin):
     form = ShopProfileForm
 
     def get_urls(self) -> list[URLPattern]:

@@ -239,7 +239,7 @@ def test_the_page_of_a_segment_shows_its_days_as_chart_and_table(admin: Client) 
 
 def test_the_pages_of_a_new_segment_and_a_fixed_list_show_their_state(admin: Client) -> None:
     new = shop.segment("new", RECENT)
-    assert "Not refreshed yet" in text(admin.get(address("change", new.pk)))
+    assert "The members follow at the next refresh" in text(admin.get(address("change", new.pk)))
 
     shop.customers("c1,c1@example.org")
     keys, _ = segment_store.find_customers(["c1"])
