@@ -40,7 +40,7 @@ SEGMENTING = LOOKING | {
     "segments_segment_fixed_list", "segments_segment_freeze", "segments_segment_members_add",
     "customers_import_changelist", "customers_import_add", "customers_import_change",
     "campaigns_campaign_add", "campaigns_campaign_edit", "campaigns_campaign_start", "campaigns_campaign_stop",
-    "campaigns_campaign_discard",
+    "campaigns_campaign_discard", "campaigns_campaign_checks",
     "campaigns_couponpool_add", "campaigns_couponpool_fill",
     "customers_suppression_changelist", "customers_suppression_add",
 }  # fmt: skip

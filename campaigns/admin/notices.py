@@ -27,11 +27,15 @@ class Notice:
     resumes: str = ""
 
 
-def sending_notices(request: HttpRequest) -> list[Notice]:
-    """Return the present problems with sending, for staff who may see campaigns."""
+def sending_notices(request: HttpRequest, *, is_set_up: bool = True) -> list[Notice]:
+    """Return the present problems with sending, for staff who may see campaigns.
+
+    While the shop is set up, the steps of the first day say which channels are missing.
+    """
     if not request.user.has_perm(access.VIEW_CAMPAIGN):
         return []
-    shown = [Notice(*notice) for channel in CHANNELS.values() if (notice := channel.notice())]
+    channels = CHANNELS.values() if is_set_up else ()
+    shown = [Notice(*notice) for channel in channels if (notice := channel.notice())]
     if confirmation_emails.waits_for_mail_server():
         shown.append(
             Notice(

@@ -10,7 +10,7 @@ from unfold.decorators import display
 
 from core.admin.capped_lists import CappedChangeList, ReadOnlyAdmin
 from core.templatetags.display import moment
-from customers.models import Identity, IdentityLink
+from customers.models import Customer, Identity, IdentityLink
 
 from . import contact_data
 
@@ -59,9 +59,19 @@ class ConflictAdmin(ReadOnlyAdmin):
 
     def _shown(self, identity: Identity) -> str:
         return format_html(
-            '<span class="stacked"><span>{} {}</span><small>of <a class="link" href="{}">{}</a></small></span>',
+            '<span class="stacked"><span>{} {}</span><small>of <a class="link" href="{}">{}</a>{}</small></span>',
             identity.get_kind_display(),
             contact_data.visible_identity(self.request, identity),
             f"../customer/{identity.customer.pk}/change/",
             identity.customer.name,
+            _id_after(identity.customer),
         )
+
+
+def _id_after(customer: Customer) -> str:
+    """Return the shop's id, to follow the name: both customers of a conflict can have the same name."""
+    return (
+        ""
+        if not customer.readable_id or customer.readable_id in customer.name
+        else f", {customer.readable_id}"
+    )

@@ -147,6 +147,9 @@ class ShopProfileAdmin(DeclaredLookupsAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the form. The one record is not filtered."""
+        if request.GET:
+            return redirect(request.path)
         return self.change_view(request, str(ShopProfile.SINGLE_KEY))
 
     def change_view(

@@ -175,6 +175,6 @@ def test_migrating_apps_one_by_one_installs_everything(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     roles, tasks = done.stdout.splitlines()
-    assert roles.split() == ["12", "30", "78"]
+    assert roles.split() == ["8", "26", "78"]
     assert tasks.count("True") == len(SCHEDULES)
     assert "('segments.tasks.refresh_all', True, 1, 'minutes')" in tasks

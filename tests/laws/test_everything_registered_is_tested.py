@@ -50,7 +50,9 @@ OF_DJANGO = "is Django's own"
 NO_PAGES = {
     **dict.fromkeys(
         [
+            "auth_user_link",
             "campaigns_campaign_copy",
+            "campaigns_campaign_message_test",
             "campaigns_campaign_first_day_dismiss",
             "core_shopprofile_mail_test",
             "campaigns_campaign_action",
@@ -79,6 +81,9 @@ NO_PAGES = {
             "campaigns_campaign_home_sales",
             "campaigns_campaign_home_stages",
             "campaigns_campaign_home_suggestions",
+            "campaigns_campaign_message_links",
+            "campaigns_campaign_message_preview",
+            "campaigns_campaign_message_recipients",
             "customers_import_progress",
             "search",
             "campaigns_campaign_reach",

@@ -67,8 +67,7 @@ def home_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, 
     steps = first_day.first_day(request)
     context |= {
         "first_day": steps,
-        # On the first day, one of the steps says what is missing.
-        "notices": [] if steps and steps.is_open else notices.sending_notices(request),
+        "notices": notices.sending_notices(request, is_set_up=not (steps and steps.is_open)),
     }
     if not request.user.has_perm(VIEW_SEGMENT):
         return context
