@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 
 OUR_APPS = ("core", "customers", "segments", "campaigns")
 BETWEEN_COORDINATOR_TABLES = {
+    ("core_dismissal", "user_id", "auth_user"),
     ("campaigns_step", "campaign_id", "campaigns_campaign"),
     ("core_installedrole", "group_id", "auth_group"),
     ("segments_refreshresult", "refresh_id", "segments_refresh"),

@@ -102,6 +102,7 @@ NOT_CONVERTED = (
 )
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize(("source", "liquid"), CONVERTED.items())
 def test_each_construct_is_converted_to_valid_liquid(source: str, liquid: str) -> None:
     converted = convert_template(source)

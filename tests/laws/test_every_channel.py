@@ -312,7 +312,8 @@ def test_a_preview_shows_every_part(channel: type[Channel], url: str, staff: Sta
     for part in channel.parts:
         value = getattr(message, part.name)
         assert value
-        assert escape(value, quote=False) in shown or escape(value).replace("&#x27;", "&#39;") in shown
+        # In the text of an element, quotes may stay as they are.
+        assert escape(value) in shown or escape(value, quote=False) in shown
 
 
 def test_each_part_is_checked_for_the_template_language(channel: type[Channel], url: str) -> None:
