@@ -138,8 +138,11 @@ def install_templates(
     templates: Iterable[Template] = TEMPLATES.values(), *, by: User | None = None
 ) -> list[Segment]:
     """Create the ready-to-use segments that do not exist yet; return the new ones."""
-    existing = set(Segment.objects.values_list("slug", flat=True))
-    return [create_from_template(template, by=by) for template in templates if template.slug not in existing]
+    with transaction.atomic():
+        existing = set(Segment.objects.values_list("slug", flat=True))
+        return [
+            create_from_template(template, by=by) for template in templates if template.slug not in existing
+        ]
 
 
 def create_from_template(

@@ -1,7 +1,7 @@
 """The schedules of background work: which task Celery beat sends when.
 
 ``migrate`` creates each schedule once. Changes by staff in the admin (*Schedules*) stay. Times are in the shop's time
-zone (``TIME_ZONE``).
+zone.
 """
 
 from datetime import timedelta

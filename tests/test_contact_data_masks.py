@@ -25,6 +25,7 @@ from customers.facts import update
 from customers.models import Customer, Event, IdentityLink, Import, RefusedMessage
 from customers.privacy.masks import mask_looks
 from segments.models import Endpoint, Segment
+from segments.refresh.engine import refresh_all
 
 from .support import furnished_shop
 from .support.admin_pages import PAGES
@@ -214,14 +215,35 @@ def test_a_phone_number_that_is_stored_is_masked_however_it_is_written(viewer):
 
 
 def test_staff_who_may_not_see_contact_data_cannot_search_ids_that_are_phone_numbers(viewer):
-    customers("+4930901820,", "030901820,030901820", "c3,", header="customer_id,phone")
+    customers(
+        "+4930901820,", "030901820,030901820", "c3,", "49301112222,+49301112222", "0049303334444,+49303334444",
+        header="customer_id,phone",
+    )  # fmt: skip
     update.update_facts()
     address = reverse("admin:customers_customer_changelist")
 
-    for term in ("+49", "+4930901820", "4930901820", "0309", "030901820"):
+    for term in (
+        "+49", "+4930901820", "4930901820", "0309", "030901820", "4930111", "49301112222", "004930333", "4930333",
+    ):  # fmt: skip
         assert not viewer.get(address, {"q": term}).context["cl"].result_list, term
     assert len(viewer.get(address, {"q": "c"}).context["cl"].result_list) == 1
-    assert "901820" not in viewer.get(address).content.decode()
+    shown = viewer.get(address).content.decode()
+    assert not [number for number in ("901820", "1112222", "3334444") if number in shown]
+
+
+def test_a_file_of_members_whose_ids_are_phone_numbers_is_masked_line_by_line(viewer):
+    customers(
+        "49301112222,+49301112222,Anna", "49303334444,+49303334444,Ben", header="customer_id,phone,first_name"
+    )
+    everybody = segment("everybody", {"known": {"is": True}})
+    refresh_all()
+    page = reverse("admin:segments_segment_members_csv", args=[everybody.pk])
+
+    for query in ("", "?columns=orders", "?columns=last_order&columns=orders"):
+        response = viewer.get(page + query)
+        lines = b"".join(response.streaming_content).decode().splitlines()
+        assert len(lines) == 3, lines
+        assert not [line for line in lines if "1112222" in line or "3334444" in line]
 
 
 @pytest.mark.parametrize(

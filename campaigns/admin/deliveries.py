@@ -10,6 +10,7 @@ from django.template.response import TemplateResponse
 
 from campaigns.models import Campaign, Delivery
 from core.admin.charts import short_date
+from core.admin.day_field import DayField
 from core.admin.permissions import READ_METHODS, require_permissions
 from customers.admin import contact_data
 from segments.admin.access import VIEW_CUSTOMER
@@ -33,8 +34,8 @@ class DeliveryFilterForm(forms.Form):
     """The state or the day to show, and the key before which the page starts."""
 
     state = forms.ChoiceField(required=False, choices=Delivery.State.choices)
-    sent = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
-    clicked = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
+    sent = DayField()
+    clicked = DayField()
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from campaigns.channels.registry import CHANNELS, channel_label
@@ -56,7 +57,11 @@ def sending_notices(request: HttpRequest, *, is_set_up: bool = True) -> list[Not
         )
         shown.append(
             Notice(
-                f"Sending by {channel_label(health.channel)} has been paused since {moment(health.paused_at)}",
+                format_html(
+                    "Sending by {} has been paused since {}",
+                    channel_label(health.channel),
+                    moment(health.paused_at),
+                ),
                 f"More than a tenth of the latest {channel_health.RECENT_COUNT} messages were rejected. The latest"
                 f" response: “{error}”. Messages that are due wait. {advice}",
                 health.channel if may_resume else "",

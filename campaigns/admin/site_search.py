@@ -14,7 +14,8 @@ from .access import VIEW_CAMPAIGN
 @search.register
 def find_campaigns(request: HttpRequest, term: str) -> Iterator[search.Results]:
     if request.user.has_perm(VIEW_CAMPAIGN):
-        campaigns = Campaign.objects.order_by("-pk").select_related("segment")
+        named = Campaign.objects.order_by("-pk").select_related("segment")
+        campaigns = named.only("name", "state", "segment__name")
         found = search.best_matches(campaigns, term, lambda one: (one.name, one.segment.name))
         yield search.Results(
             "Campaigns",

@@ -41,7 +41,8 @@ def segment_reach(segment: Segment, at: datetime, *, seconds: float) -> Reach:
     """
     read = reachable = under_cap = 0
     ends = time.monotonic() + seconds
-    for keys in _sampled_pages(segment):
+    one_in = max(1, segment.known_size // SAMPLE_SIZE)
+    for keys in _sampled_pages(segment, one_in):
         if time.monotonic() > ends:
             raise time_limits.StatementTimeout
         customers = PolicyCustomers(keys, [Email], at)
@@ -50,7 +51,7 @@ def segment_reach(segment: Segment, at: datetime, *, seconds: float) -> Reach:
             if customers.is_reachable(row, Email):
                 reachable += 1
                 under_cap += customers.sent_this_week(row) < settings.CAMPAIGN_MESSAGES_A_WEEK
-    is_estimated = segment.known_size > SAMPLE_SIZE and read > 0
+    is_estimated = one_in > 1 and read > 0
     scale = segment.known_size / read if is_estimated else 1
     return Reach(
         segment.size,
@@ -93,11 +94,11 @@ def under_cap_queryset(at: datetime) -> CustomerQuerySet:
     return reachable_queryset().exclude(pk__one_of=[row["customer_id"] for row in reached])
 
 
-def _sampled_pages(segment: Segment) -> Iterator[list[int]]:
-    """Yield the keys of the known members, or of some twenty thousand of them."""
+def _sampled_pages(segment: Segment, one_in: int) -> Iterator[list[int]]:
+    """Yield the keys of the known members, or of a sample of them."""
     after = 0
     while True:
-        members = insights.sampled_members(segment, one_in=max(1, segment.known_size // SAMPLE_SIZE))
+        members = insights.sampled_members(segment, one_in=one_in)
         known = members.filter(is_known=True, customer_id__gt=after).order_by("customer_id")
         keys = list(known.values_list("customer_id", flat=True)[:PAGE_SIZE])
         if keys:

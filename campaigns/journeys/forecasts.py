@@ -145,7 +145,7 @@ def likely_recipients(campaign: Campaign, step: Step, at: datetime, limit: int) 
     customers = _starting(keys, campaign, [at])[at]
     decisions = sending_policy.decide_for_customers(known, customers, step, at)
     chosen = sorted(key for key, decision in decisions.items() if not decision.reason)[:limit]
-    instances = Customer.objects.in_bulk(chosen)
+    instances = Customer.objects.select_related("facts").in_bulk(chosen)
     return [instances[key] for key in chosen if key in instances]
 
 

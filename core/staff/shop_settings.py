@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 
 from core.models import ShopProfile
-from core.shop import forget_shop, shop
+from core.shop import default_shop, forget_shop, shop
 
 from . import schedules
 
@@ -44,8 +44,11 @@ def save_profile(profile: ShopProfile) -> None:
     """
     profile.full_clean(validate_unique=False)
     with transaction.atomic():
-        former = shop().zone
-        profile.save()
-        forget_shop()
-        if shop().zone != former:
-            schedules.change_time_zone(former.key, shop().zone.key)
+        # Not from the cache, which other requests share for a second.
+        stored = ShopProfile.objects.select_for_update().first()
+        former = stored.time_zone if stored else default_shop().zone.key
+        profile._state.adding = stored is None
+        profile.save(force_update=stored is not None)
+        if profile.time_zone != former:
+            schedules.change_time_zone(former, profile.time_zone)
+    forget_shop()

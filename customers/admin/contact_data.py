@@ -9,7 +9,8 @@ from collections.abc import Collection
 from copy import copy
 from typing import Any, Final
 
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Concat, Substr
 from django.http import HttpRequest
 
 from customers.models import Customer, Identity
@@ -29,7 +30,13 @@ _SENSITIVE_NAME = re.compile(
     re.IGNORECASE,
 )
 # Ids that are masked because they are addresses or phone numbers.
-_HIDDEN_IDS = Q(customer_id__contains="@") | Q(customer_id__startswith="+") | Q(customer_id=F("phone"))
+_HIDDEN_IDS = (
+    Q(customer_id__contains="@")
+    | Q(customer_id__startswith="+")
+    | Q(customer_id=F("phone"))
+    | Q(phone=Concat(Value("+"), F("customer_id")))
+    | Q(customer_id=Concat(Value("00"), Substr("phone", 2)))
+)
 # Names of objects and lists about a person; a text with such a name may be harmless.
 _PERSON_NAME = re.compile("customer|recipient|contact|person|user|buyer|billing|shipping", re.IGNORECASE)
 
@@ -47,7 +54,7 @@ def visible_customer(request: HttpRequest, customer: Customer) -> Customer:
         return customer
     shown = copy(customer)
     shown.customer_id = visible_id(request, customer.customer_id)
-    if customer.customer_id == customer.phone:
+    if customer.phone and customer.customer_id.lstrip("+0") == customer.phone.lstrip("+"):
         shown.customer_id = masks.mask_phone(customer.phone)
     shown.email = masks.mask_address(customer.email) if customer.email else ""
     shown.phone = masks.mask_phone(customer.phone) if customer.phone else ""

@@ -29,8 +29,8 @@ def reread_dates() -> int:
     They are evaluated by the next refresh.
     """
     changed = 0
-    while (keys := _next_customers()) is not None:
-        changed += keys
+    while (changed_now := _next_customers()) is not None:
+        changed += changed_now
     return changed
 
 

@@ -32,7 +32,9 @@ _ADDRESS = re.compile(
 _QUOTED = re.compile(rf"""(?<=[^\s"'>@•]){_AT}\w+(?:[.-]\w+)*\.\w+""", re.IGNORECASE)
 _BETWEEN = r"(?:[\s().\-/  ]|%20){0,3}"
 _PHONE = re.compile(rf"(?:[+＋]|%2B|&\#43;)(?:{_BETWEEN}\d){{8,15}}(?!\d)", re.IGNORECASE)
-_NUMBER = re.compile(rf"(?<![\w.])\d(?:{_BETWEEN}\d){{5,14}}(?!\w)")
+# Without line breaks: a number does not go on in the next row of a file.
+_WITHIN_LINE = r"(?:[^\S\r\n]|[().\-/]|%20){0,3}"
+_NUMBER = re.compile(rf"(?<![\w.])\d(?:{_WITHIN_LINE}\d){{5,14}}(?!\w)")
 _MAX_NUMBERS: Final = 500
 """The most numbers in one query: databases limit their parameters."""
 

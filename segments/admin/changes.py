@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from core.admin.charts import short_date
+from core.admin.day_field import DayField
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from customers.admin import contact_data
@@ -33,8 +34,8 @@ class ChangesQueryForm(forms.Form):
 
     change = forms.ChoiceField(required=False, choices=Change.Kind.choices)
     cause = forms.ChoiceField(required=False, choices=Change.Cause.choices)
-    since = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
-    until = forms.DateField(required=False, input_formats=["%Y-%m-%d"])
+    since = DayField()
+    until = DayField()
     without = forms.ChoiceField(required=False, choices=[(Change.Cause.INITIAL.value, "the first refresh")])
     before = forms.IntegerField(required=False, min_value=1, max_value=MAX_KEY)
 
@@ -48,7 +49,7 @@ def changes_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
     given = form.cleaned_data
     change = given.get("change") or Change.Kind.ENTERED.value
     cause = given.get("cause", "")
-    until = given.get("until") or timezone.localdate()
+    until = min(given.get("until") or timezone.localdate(), timezone.localdate())
     since = min(given.get("since") or until - DEFAULT_DAYS, until)
     counts = DailyChangeCount.objects.filter(segment=segment, change=change, day__range=(since, until))
     with_initial = not given.get("without")
@@ -119,4 +120,5 @@ def _rows(request: HttpRequest, changes: list[Change]) -> list[tuple[Change, Cus
 def _days_text(since: date, until: date) -> str:
     if since == until:
         return f"on {short_date(since)} {since.year}"
-    return f"from {short_date(since)} to {short_date(until)} {until.year}"
+    first_year = "" if since.year == until.year else f" {since.year}"
+    return f"from {short_date(since)}{first_year} to {short_date(until)} {until.year}"

@@ -27,7 +27,7 @@ from .access import ADD_SEGMENT, VIEW_SEGMENT
 from .forms import TemplateForm, rule_error_text
 from .free_slugs import free_slug
 from .page_context import admin_context
-from .texts import segment_sentence
+from .texts import count_text, segment_sentence
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,18 @@ def template_size_view(model_admin: Any, request: HttpRequest, slug: str) -> Htt
 @require_permissions(VIEW_SEGMENT, ADD_SEGMENT, methods=WRITE_METHODS)
 def install_missing_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Create the ready-to-use segments that do not exist yet."""
-    created = segment_store.install_templates(by=staff_user(request))
+    try:
+        created = segment_store.install_templates(by=staff_user(request))
+    except ValidationError:  # the same button was pressed twice
+        created = []
     audit_log.log_additions(request, created, "Installed as a ready-to-use segment.")
     with suppress(OperationalError):  # without Redis, the schedule of every minute refreshes them
         tasks.refresh_all.delay()
-    messages.success(
-        request, f"{len(created)} ready-to-use segments were created. Their members are found within moments."
-    )
+    if created:
+        counted = count_text(len(created), "ready-to-use segment")
+        messages.success(request, f"Created {counted}. Their members are found within moments.")
+    else:
+        messages.info(request, "All ready-to-use segments exist already.")
     return redirect("admin:index" if "first_day" in request.POST else "admin:segments_segment_changelist")
 
 

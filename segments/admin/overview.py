@@ -36,14 +36,14 @@ def overview_view(model_admin: Any, request: HttpRequest, segment: Segment) -> H
     """Show a segment. Panels that must read every member are loaded later."""
     now, period = datetime.now(UTC), _chosen_period(request)
     days = insights.segment_days(segment, now, period)
-    chosen = segment.template_parameters
+    chosen, is_filling = segment.template_parameters, filling.is_filling(segment)
     verified = health.verification_status(segment)
     context = admin_context(model_admin, request, segment.name, segment) | {
         "tab": "overview",
-        "is_filling": filling.is_filling(segment) and segment.is_active,
+        "is_filling": is_filling,
         "duplicate_url": duplicates.duplicate_url(segment),
         "panels": tabs.panels(request, segment),
-        **filling.filling_context(segment),
+        **(filling.filling_context(segment) if is_filling else {}),
         "age": rough_duration_text(max(now - segment.refreshed_at, timedelta()))
         if segment.refreshed_at
         else "",

@@ -53,6 +53,7 @@ def test_every_segment_lists_its_own_tactics_first() -> None:
     assert {slug for tactic in TACTICS.values() for slug in tactic.segments} <= TEMPLATES.keys()
 
 
+@pytest.mark.django_db
 def test_every_tactic_is_complete() -> None:
     for tactic in TACTICS.values():
         Campaign(segment=Segment(), name=tactic.name, **tactic.campaign)  # knows its fields

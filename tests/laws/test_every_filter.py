@@ -8,22 +8,17 @@ import pytest
 from django.conf import settings as django_settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from customers.facts import definitions, relations, update
-from customers.ingestion import line_writer, writer
+from customers.facts import definitions, relations
 from customers.models import Customer, Facts
-from customers.rows.kinds import KINDS
-from customers.rows.settings import shop_settings
-from segments import segment_store
 from segments.evaluation.context import context_at, shop_zone
 from segments.evaluation.matching import customers_matching, public_ids
 from segments.management.commands.document_rules import START
 from segments.models import Segment
-from segments.refresh.engine import refresh_segments
 from segments.rules import EvaluationContext, PopulationStatistics, RuleError, parse, registry
 from segments.rules.catalogue import LIFECYCLE_FILTERS, catalogue_markdown, list_filters, parameters_schema
 from segments.templates import TEMPLATES
-from segments_project.demo.history import SampleShop
 from tests.support.shop import command
+from tests.support.shop_in_database import import_sample_shop
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -31,20 +26,7 @@ NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 @pytest.fixture
 def all_sorts(db) -> set[str]:
     """A sample shop of three hundred customers with its ready-to-use segments; returns all public ids."""
-    sample = SampleShop(customers=300, until=NOW)
-    line_writer.start_line_numbering()
-    rows = {
-        "customers": sample.customer_rows(),
-        "orders": sample.order_rows(),
-        "order_lines": sample.line_rows(),
-        "events": sample.event_rows(),
-    }
-    for name, given in rows.items():
-        read = KINDS[name].read
-        writer.ingest(KINDS[name], ((line, read(row, shop_settings())) for line, row in enumerate(given, 2)))
-    update.update_facts()
-    segment_store.install_templates()
-    refresh_segments(Segment.objects.all(), NOW)
+    import_sample_shop(300, NOW)
     return set(Customer.objects.existing().values_list("customer_id", flat=True))
 
 

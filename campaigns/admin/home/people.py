@@ -125,17 +125,17 @@ def people_view(model_admin: Any, request: HttpRequest, what: str) -> HttpRespon
     asked = Asked(
         datetime.now(UTC), given.get("days") or MONTH, given.get("before", False), given.get("stage", "")
     )
-    found = LISTS[what](asked)
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": found.title,
+        "title": "People",
         "opts": model_admin.opts,
         "currency": shop().currency,
-        "is_of_orders": found.is_of_orders,
     }
-    rows = found.rows if found.is_of_orders else found.rows.order_by("-pk").select_related("facts")
     try:
         with time_limits.time_limit(insights.QUERY_SECONDS):
+            found = LISTS[what](asked)
+            context |= {"title": found.title, "is_of_orders": found.is_of_orders}
+            rows = found.rows if found.is_of_orders else found.rows.order_by("-pk").select_related("facts")
             paginator = CappedPaginator(rows, PAGE_SIZE)
             page = paginator.get_page(given.get("page") or 1)
             shown = list(page)

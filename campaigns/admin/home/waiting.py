@@ -41,7 +41,7 @@ def waiting_items(request: HttpRequest, segments: Sequence[Segment], now: dateti
         (CHANGE_SEGMENT, lambda: _failing_segments(segments)),
         (VIEW_ENDPOINT, lambda: _failing_webhooks(now)),
         (VIEW_IMPORT, lambda: _imports(now)),
-        (access.VIEW_CAMPAIGN, _unconverted_messages),
+        (access.CHANGE_CAMPAIGN, _unconverted_messages),
         (access.CHANGE_CAMPAIGN, _drafts),
     )
     return [item for permission, find in kinds if request.user.has_perm(permission) for item in find()]

@@ -55,7 +55,8 @@ def preview_draft(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
         "problems": [{"block": place, "text": text} for place, text in draft.problems],
     }
     if not recipients.may_see_messages(request):
-        found = [Check(message_checks.MESSAGE, text) for text in rendering.problem_texts(draft.step)]
+        problems = rendering.problem_texts(draft.step)
+        found = [Check(message_checks.MESSAGE, text, is_passed=False) for text in problems]
         return JsonResponse(answer | {"notice": NOT_ALLOWED, "checks": _as_json(found)})
     shown = draft.shown()
     if shown is None:
@@ -143,7 +144,7 @@ class Draft:
         try:
             written = json.loads(source or "[]") or []
         except (ValueError, RecursionError):
-            self.problems.append((None, "The blocks are no JSON."))
+            self.problems.append((None, "The blocks are not valid JSON."))
             return
         if not written:
             return
