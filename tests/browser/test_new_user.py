@@ -100,6 +100,9 @@ def test_a_segment_is_built_by_clicks_and_followed_to_its_members(
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully").first).to_be_visible()
     shop.manage("refresh_segments")
+    expect(page.locator("#filling")).to_have_count(
+        0
+    )  # the page loads itself again once the members are known
 
     page.goto(shop.addresses["segments_segment_changelist"] + "?q=loyal-abroad")
     page.get_by_role("link", name="Loyal abroad").first.click()
