@@ -12,6 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from campaigns.models import Campaign
 from customers.models import Customer
+from segments.admin.people import selection
 from segments.models import Membership, Segment
 from segments.refresh.engine import refresh_all
 from tests.support import shop
@@ -205,6 +206,18 @@ def test_nothing_happens_to_nobody_and_strangers_are_not_selected(
 
     marketer.post(selected, {"do": "list", "customer": [key], "confirmed": "yes", "name": "None"})
     assert shop.members(Segment.objects.get(name="None").slug) == []
+
+
+def test_too_many_people_are_not_put_on_a_list_by_one_press(
+    marketer: Client, everybody: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "MAX_SELECTED", 3)
+    data = {"do": "list", "everybody": "yes", "confirmed": "yes", "name": "All"}
+
+    refused = marketer.post(address(everybody, "members_selected"), data, follow=True)
+
+    assert "more than 3 people" in refused.content.decode()
+    assert not Segment.objects.filter(name="All").exists()
 
 
 @pytest.mark.parametrize("role", ["Viewer", "Marketer"])

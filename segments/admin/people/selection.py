@@ -31,6 +31,12 @@ from . import query, table
 from .query import PAGE_SIZE, People
 
 NOBODY: Final = "Select people first."
+MAX_SELECTED: Final = 100_000
+"""People that one request puts on a list or removes from it."""
+
+
+class TooManySelected(Exception):
+    """More than MAX_SELECTED people are selected."""
 
 
 class ListForm(forms.Form):
@@ -64,12 +70,15 @@ class Selection:
     is_everybody: bool
 
     def keys(self) -> list[int]:
-        """Return the customers. Raises StatementTimeout."""
+        """Return the customers. Raises TooManySelected and StatementTimeout."""
         with time_limits.time_limit(query.MAX_SECONDS):
             members = self.people.members()
             if not self.is_everybody:
                 members = members.filter(customer__one_of=self.ticked)
-            return list(members.values_list("customer_id", flat=True))
+            keys = list(members.values_list("customer_id", flat=True)[: MAX_SELECTED + 1])
+        if len(keys) > MAX_SELECTED:
+            raise TooManySelected
+        return keys
 
 
 @require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER, methods=WRITE_METHODS)
@@ -90,7 +99,10 @@ def selection_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespo
         return act(model_admin, request, selection)
     except time_limits.StatementTimeout:
         messages.error(request, "Finding these people takes too long. Remove a filter and try again.")
-        return _back(request, segment)
+    except TooManySelected:
+        advice = "Filter them, or freeze the segment as a fixed list."
+        messages.error(request, f"These are more than {MAX_SELECTED:,} people. {advice}")
+    return _back(request, segment)
 
 
 def _download(model_admin: Any, request: HttpRequest, selection: Selection) -> HttpResponseBase:
