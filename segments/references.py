@@ -56,10 +56,14 @@ def check_references_exist(rule: Rule) -> None:
 
 def with_segment_names(rule: Rule) -> Rule:
     """Return a rule whose sentence has the names of segments in place of their slugs. It cannot be evaluated."""
-    slugs = rule.references()
-    if not slugs:
-        return rule
-    return rule.with_segment_names(dict(Segment.objects.filter(slug__in=slugs).values_list("slug", "name")))
+    names = segment_names([rule])
+    return rule.with_segment_names(names) if names else rule
+
+
+def segment_names(rules: Iterable[Rule]) -> dict[str, str]:
+    """Return the names of the segments that rules refer to, by their slugs."""
+    slugs = {slug for rule in rules for slug in rule.references()}
+    return dict(Segment.objects.filter(slug__in=slugs).values_list("slug", "name")) if slugs else {}
 
 
 def referring_segments(slug: str) -> list[Segment]:

@@ -309,6 +309,17 @@ def test_an_explanation_shows_the_answer_and_value_of_each_condition(anna, admin
     assert ": 375.00 EUR" in content
 
 
+def test_an_explanation_names_other_segments_as_staff_do(anna, admin_client):
+    rich = make("rich", {"total_spent": {"at_least": 100}})
+    Segment.objects.filter(pk=rich.pk).update(name="Big spenders")
+    make("loyal", {"all": [KNOWN, {"none": [{"in_segment": {"is": "rich"}}]}]})
+    refresh_segments(None)
+
+    response = admin_client.get(page("customers_customer_explain", anna.pk), {"segment": "loyal"})
+
+    assert "is in the segment “Big spenders”" in response.content.decode()
+
+
 def test_staff_who_may_not_see_segments_see_customers_without_them(anna, known, staff):
     client = staff("view_customer", "view_contact_data")
     content = client.get(page("customers_customer_change", anna.pk)).content.decode()

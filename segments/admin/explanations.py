@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from core.admin.permissions import require_permissions
 from customers.admin import contact_data
 from customers.models import Customer
-from segments import disclosure
+from segments import disclosure, references
 from segments.evaluation import explanation, live
 from segments.evaluation.explanation import Explanation
 from segments.models import Membership, Segment
@@ -95,6 +95,7 @@ def _explain_segments(
         customer,
         context,
         shows=lambda condition: contact_data.may_see(request) or disclosure.may_show_value(condition),
+        segment_names=references.segment_names(rules.values()),
     )
     trees = dict(zip(rules, explained, strict=True))
     return [

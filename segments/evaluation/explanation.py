@@ -1,10 +1,11 @@
 """Explanations in English: who is in a segment, and why one customer is in or out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from django.db.models import BooleanField, Case, Value, When
@@ -64,16 +65,19 @@ def explain_each(
     context: EvaluationContext,
     *,
     shows: Callable[[Condition], bool] = lambda condition: True,
+    segment_names: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Explanation | None]:
     """Explain the answers of several rules for one customer, with as few statements as possible.
 
-    If ``shows`` is false for a condition, its answer is returned without the customer's value.
+    If ``shows`` is false for a condition, its answer is returned without the customer's value. ``segment_names`` are
+    printed in place of the slugs of segments.
     """
     explanations: list[Explanation | None] = []
     for share in _batches(rules):
         row = _query_answers([node for rule in share for node in _nodes(rule)], customer, context)
         places = count()
-        explanations += [_explain_node(rule, places, row, context, shows) if row else None for rule in share]
+        named = [rule.with_segment_names(segment_names) for rule in share]
+        explanations += [_explain_node(rule, places, row, context, shows) if row else None for rule in named]
     return explanations
 
 
