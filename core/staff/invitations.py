@@ -5,24 +5,20 @@ does not work for inactive users.
 """
 
 from datetime import timedelta
-from smtplib import SMTPException
 from typing import Final
 
-import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.tokens import default_token_generator
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
-from core.mail import has_mail_server
+from core.mail import has_mail_server, send
 from core.shop import shop
-
-log = structlog.get_logger(__name__)
 
 LINK_AGE: Final = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
 LINK_LIFETIME: Final = f"{LINK_AGE.days} days"
@@ -41,9 +37,5 @@ def send_password_link(user: User, link: str, inviter: User) -> bool:
         return False
     context = {"person": user, "inviter": inviter, "link": link, "link_lifetime": LINK_LIFETIME}
     text = render_to_string("core/passwords/invitation.txt", context)
-    try:
-        send_mail(f"Your access to the segments of {shop().name}", text, shop().sender, [user.email])
-    except (OSError, SMTPException) as error:  # the server does not respond, or refuses the message
-        log.warning("invitation_not_sent", error=repr(error))
-        return False
-    return True
+    subject = f"Your access to the segments of {shop().name}"
+    return send(EmailMessage(subject, text, shop().sender, [user.email])) is None

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import structlog
 from django.core.mail import EmailMultiAlternatives
 from django.http import HttpRequest
 
@@ -10,9 +9,8 @@ from campaigns.messages.rendering import Preview
 from campaigns.models import Campaign
 from core.admin import audit_log
 from core.admin.permissions import staff_user
+from core.mail import send
 from core.shop import shop
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,7 @@ def send_to_oneself(request: HttpRequest, campaign: Campaign, preview: Preview, 
     mail = EmailMultiAlternatives(subject, preview.message.text, shop().sender, [to])
     if preview.message.html:
         mail.attach_alternative(preview.message.html, "text/html")
-    try:
-        mail.send()
-    except OSError as error:  # smtplib's errors are OSErrors, too
-        log.warning("test_not_sent", campaign=campaign.pk, error=repr(error))
+    if send(mail):
         return SelfTest(False, "The mail server did not accept the message. The server's log says why.")
     audit_log.log_changes(request, [campaign], f"Sent {what} as a test to their own address.")
     return SelfTest(True, f"The message was sent to {to}.")
