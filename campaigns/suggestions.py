@@ -7,7 +7,7 @@ from typing import Final
 
 from core.db import execution, time_limits
 from core.values.decimals import from_units
-from customers.models import Customer, Facts
+from customers.models import Customer, Facts, Suppression
 from segments.models import Membership, Segment
 
 from .channels.email import Email
@@ -17,6 +17,7 @@ from .playbook.catalogue import TACTICS, Tactic
 _MEMBERS: Final = Membership._meta.db_table
 _CUSTOMERS: Final = Customer._meta.db_table
 _FACTS: Final = Facts._meta.db_table
+_SUPPRESSIONS: Final = Suppression._meta.db_table
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,11 @@ def _sums_of_members(segments: Sequence[Segment]) -> dict[int, Mapping[str, int]
     if not segments:
         return {}
     keys = ", ".join(str(segment.pk) for segment in segments)
+    subscribed = f"c.newsletter = '{Customer.Newsletter.SUBSCRIBED}' AND c.email <> ''"
+    suppressed = f"c.email_folded IN (SELECT address FROM {_SUPPRESSIONS} WHERE address IS NOT NULL)"
     rows = execution.fetch_all(
         f"""SELECT m.segment_id, count(*),
-                count(*) FILTER (WHERE c.newsletter = '{Customer.Newsletter.SUBSCRIBED}' AND c.email <> ''),
+                count(*) FILTER (WHERE {subscribed}) - count(*) FILTER (WHERE {subscribed} AND {suppressed}),
                 CAST(sum(CASE WHEN f.cart_value > {MAX_CART} THEN {MAX_CART} WHEN f.cart_value < 0 THEN 0
                     ELSE f.cart_value END) AS bigint),
                 CAST(sum(f.total_spent) AS bigint)

@@ -65,14 +65,14 @@ def _checked_pages(statuses: Mapping[str, int | None]) -> Iterator[Check]:
     for url in missing:
         yield Check(
             LINKS,
-            f"The shop has no page {url}",
+            f"The shop has no page {url}.",
             "Correct the address, or choose another page.",
             is_passed=False,
         )
     if silent:
         yield Check(
             LINKS,
-            f"The shop did not answer for {silent[0]}",
+            f"The shop did not answer for {silent[0]}.",
             "Open it in your browser to see whether it works.",
             is_passed=False,
         )

@@ -248,6 +248,7 @@ class GroupAdmin(DisplayNameAdmin, ProtectedDeletionAdmin, BaseGroupAdmin):  # t
     """
 
     display_names = ("role", "roles")
+    list_display = ("name",)
     used_by = ("user",)
 
     def formfield_for_manytomany(

@@ -234,6 +234,12 @@ def test_a_suggestion_needs_somebody_who_can_be_reached(anna: Staff, installed: 
     assert "full cart" not in panel(anna, "home_suggestions")
 
 
+def test_a_suggestion_does_not_count_suppressed_addresses(anna: Staff, installed: None) -> None:
+    anna.send("customers_suppression_add", email=Customer.objects.get(customer_id="eve").email)
+
+    assert "full cart" not in panel(anna, "home_suggestions")
+
+
 def test_who_may_not_start_campaigns_gets_no_buttons(installed: None) -> None:
     viewer = in_role("Viewer")
 

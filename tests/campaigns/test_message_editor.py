@@ -267,12 +267,12 @@ def test_pages_that_the_shop_does_not_have_are_named(anna: Staff, campaign: Camp
 
         checks = ask(anna, campaign, *good, *links_to(f"{url}gone", f"{url}old"), view="links")["checks"]
         assert [check["text"] for check in checks] == [
-            f"The shop has no page {url}gone",
-            f"The shop has no page {url}old",
+            f"The shop has no page {url}gone.",
+            f"The shop has no page {url}old.",
         ]
         assert all(check["mend"] for check in checks)
         broken = ask(anna, campaign, *links_to(f"{url}broken"), view="links")
-        assert failed(broken) == {"Links": f"The shop did not answer for {url}broken"}
+        assert failed(broken) == {"Links": f"The shop did not answer for {url}broken."}
 
         asked.clear()
         many = links_to(*(f"{url}page/{number}" for number in range(40)))
@@ -287,11 +287,11 @@ def test_no_page_at_an_address_that_is_not_public_is_asked_for(
     with shop_server(lambda method, path: 200) as (url, asked):
         settings.SHOP_URL = url
         answer = ask(anna, campaign, *links_to("{{ shop.url }}admin"), view="links")
-        assert failed(answer) == {"Links": f"The shop did not answer for {url}"}
+        assert failed(answer) == {"Links": f"The shop did not answer for {url}."}
         settings.SHOP_URL = "https://shop.example/"
         settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.1")]
         answer = ask(anna, campaign, *links_to(f"{url}admin"), view="links")
-        assert failed(answer) == {"Links": "The shop did not answer for https://shop.example/"}
+        assert failed(answer) == {"Links": "The shop did not answer for https://shop.example/."}
         assert asked == []
 
 
@@ -306,7 +306,7 @@ def test_a_slow_shop_does_not_hold_up_the_editor(anna: Staff, campaign: Campaign
         started = time.monotonic()
         answer = ask(anna, campaign, *links_to(*(f"{url}{n}" for n in range(12))), view="links")
         assert time.monotonic() - started < 10
-        assert failed(answer) == {"Links": f"The shop did not answer for {url}"}
+        assert failed(answer) == {"Links": f"The shop did not answer for {url}."}
 
 
 def test_the_checks_are_shown_before_a_campaign_starts(anna: Staff, campaign: Campaign, settings: Any):
