@@ -1,7 +1,7 @@
 """The technical state as one sentence, with what it is made of: refreshes and verifications."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -21,13 +21,17 @@ VIEW_SCHEDULE = "django_celery_beat.view_periodictask"
 
 @dataclass(frozen=True)
 class Finding:
-    """One part of the state; ``headline`` stands for it where something is late or wrong."""
+    """One part of the state; ``headline`` stands for it where something is late or wrong.
+
+    ``permission`` is needed to open the page of the link.
+    """
 
     level: Level
     text: str
     headline: str = ""
     link: str = ""
     url: str = ""
+    permission: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,11 @@ def system_status(request: HttpRequest, segments: Sequence[Segment], now: dateti
     """Return the state, with links to the pages that the person may open."""
     if not segments:
         return Status([])
-    needed = {VIEW_REFRESH: "/refresh/", VIEW_VERIFICATION: "/verification/", VIEW_SCHEDULE: "/periodictask/"}
-    forbidden = [part for permission, part in needed.items() if not request.user.has_perm(permission)]
+    findings = (*_refresh_findings(health.refresh_health(now)), *_verification_findings())
     return Status(
         [
-            Finding(finding.level, finding.text, finding.headline)
-            if any(part in finding.url for part in forbidden)
-            else finding
-            for finding in (*_refresh_findings(health.refresh_health(now)), *_verification_findings())
+            finding if request.user.has_perm(finding.permission) else replace(finding, link="", url="")
+            for finding in findings
         ]
     )
 
@@ -76,6 +77,7 @@ def _refresh_findings(refreshes: RefreshHealth) -> Iterator[Finding]:
             "Segments are not updated",
             "Schedules",
             reverse("admin:django_celery_beat_periodictask_changelist"),
+            VIEW_SCHEDULE,
         )
     elif refreshes.latest is None:
         yield Finding(
@@ -88,6 +90,7 @@ def _refresh_findings(refreshes: RefreshHealth) -> Iterator[Finding]:
             f"Segments are as of {age} ago",
             "The latest refresh",
             reverse("admin:segments_refresh_change", args=[refreshes.latest.pk]),
+            VIEW_REFRESH,
         )
     else:
         yield Finding(
@@ -95,6 +98,7 @@ def _refresh_findings(refreshes: RefreshHealth) -> Iterator[Finding]:
             f"The latest refresh of the segments started {age} ago.",
             link="The latest refresh",
             url=reverse("admin:segments_refresh_change", args=[refreshes.latest.pk]),
+            permission=VIEW_REFRESH,
         )
 
 
@@ -105,7 +109,8 @@ def _verification_findings() -> Iterator[Finding]:
             "ok", "The members are compared with all records every night. This has not happened yet."
         )
         return
-    link, url = "The last verification", reverse("admin:segments_verification_change", args=[verified.pk])
+    url = reverse("admin:segments_verification_change", args=[verified.pk])
+    link = ("The last verification", url, VIEW_VERIFICATION)
     match verified.state:
         case "different":
             count = f"{verified.differing} segment{'' if verified.differing == 1 else 's'}"
@@ -113,18 +118,16 @@ def _verification_findings() -> Iterator[Finding]:
                 "wrong",
                 f"The members of {count} were not exactly right.",
                 "Some members were not right",
-                link,
-                url,
+                *link,
             )
         case "failed":
-            yield Finding("wrong", "The last verification failed.", "The last verification failed", link, url)
+            yield Finding("wrong", "The last verification failed.", "The last verification failed", *link)
         case "nobody":
             yield Finding(
                 "late",
                 "The last verification compared nobody.",
                 "The last verification compared nobody",
-                link,
-                url,
+                *link,
             )
         case _:
-            yield Finding("ok", "All members were right at the last verification.", link=link, url=url)
+            yield Finding("ok", "All members were right at the last verification.", "", *link)

@@ -40,6 +40,11 @@ class Column:
     is_default: bool = False
 
     @property
+    def is_moment(self) -> bool:
+        """Whether the values are instants, by the name of their field."""
+        return self.field.endswith("_at")
+
+    @property
     def order(self) -> Any:
         """Return the expression to sort by."""
         return F(self.field) if self.path is None else self.path

@@ -118,7 +118,7 @@ def _header(people: People, column: Column) -> dict[str, Any]:
     """Return the head of a column: its URL sorts by it, and in the other direction the second time."""
     is_sortable = column in columns.sortable_columns(people.request)
     is_up, is_down = people.sort == column.key, people.sort == f"-{column.key}"
-    begins_down = column.is_number or "_" in column.key or column.key == "entered"
+    begins_down = column.is_number or column.is_moment  # the largest or the latest first
     following = f"-{column.key}" if is_up or (begins_down and not is_down) else column.key
     return {
         "column": column,
