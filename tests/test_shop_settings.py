@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,10 @@ from django_celery_beat.models import CrontabSchedule
 from core.models import ShopProfile
 from core.shop import last_known_shop, shop
 from customers import tasks
+from customers.imports import csv_files
 from customers.ingestion import attribute_dates
+from customers.models import AttributeDates, DatedAttribute, Import
+from customers.rows.settings import shop_settings
 from segments.models import Refresh
 from segments.refresh.engine import refresh_all
 from segments_project.celery import app
@@ -222,6 +226,28 @@ def test_another_time_zone_reads_the_dates_of_attributes_anew(admin_client, monk
     ]  # an instant with an offset stays where it is
     assert members(april.slug) == ["c5"]
     assert command("verify_segments")
+
+
+def test_dates_of_an_import_that_began_in_the_former_time_zone_are_read_anew(admin_client) -> None:
+    saved(admin_client, **ROSSI | {"time_zone": "UTC"})
+    former = shop_settings()
+    running = Import.objects.create(
+        name="customers.csv",
+        kind="customers",
+        size=1,
+        uploaded_at=datetime.now(UTC),
+        state=Import.State.RUNNING,
+    )
+    saved(admin_client, time_zone="America/New_York")
+    tasks.reread_dates_of_attributes()
+
+    rows = io.BytesIO(b"customer_id,renewal\nc1,2026-05-01\n")
+    csv_files.import_file(csv_files.FORMATS["customers"], rows, former, on_rejected=print)
+    Import.objects.filter(pk=running.pk).update(state=Import.State.DONE)
+    tasks.reread_dates_of_attributes()
+
+    assert DatedAttribute.objects.get().at == datetime(2026, 5, 1, 4, tzinfo=UTC)
+    assert AttributeDates.objects.get().is_complete
 
 
 def test_schedules_move_to_another_time_zone(admin_client) -> None:

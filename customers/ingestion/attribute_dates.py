@@ -1,6 +1,7 @@
 """Dates of attributes are midnight in the shop's time zone. After a change of it, they are read again.
 
-This goes through all customers with such dates, by ranges, and continues where it was interrupted.
+This goes through all customers with such dates, by ranges, and continues where it was interrupted. While a file is
+being imported, which may have begun before the change, it does not end.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from core.values import sortable_values
 from core.wakeup import notify_on_commit
 from customers.facts import queue
 from customers.identity import identity_locks
-from customers.models import AttributeDates, Customer, DatedAttribute
+from customers.models import AttributeDates, Customer, DatedAttribute, Import
 from customers.signals import records_changed
 
 from .customer_writer import store_dated_attributes
@@ -45,6 +46,11 @@ def _next_customers() -> int | None:
             return None
         dated = DatedAttribute.objects.filter(customer_id__gt=state.read_until).order_by("customer_id")
         keys = list(dated.values_list("customer_id", flat=True).distinct()[:BATCH_SIZE])
+        if not keys and Import.objects.filter(state=Import.State.RUNNING).exists():
+            # It may have begun in the former time zone, so all dates are read once more after it.
+            state.read_until = 0
+            state.save()
+            return None
         changed = _reread(keys, zone) if keys else 0
         state.read_until, state.is_complete = max(keys, default=state.read_until), not keys
         state.save()
