@@ -176,18 +176,30 @@ def _sums_of_members(segments: Sequence[Segment]) -> dict[int, Mapping[str, int]
         return {}
     keys = ", ".join(str(segment.pk) for segment in segments)
     subscribed = f"c.newsletter = '{Customer.Newsletter.SUBSCRIBED}' AND c.email <> ''"
-    suppressed = f"c.email_folded IN (SELECT address FROM {_SUPPRESSIONS} WHERE address IS NOT NULL)"
+    members = f"{_MEMBERS} m JOIN {_CUSTOMERS} c ON c.id = m.customer_id"
     rows = execution.fetch_all(
-        f"""SELECT m.segment_id, count(*),
-                count(*) FILTER (WHERE {subscribed}) - count(*) FILTER (WHERE {subscribed} AND {suppressed}),
+        f"""SELECT m.segment_id, count(*), count(*) FILTER (WHERE {subscribed}),
                 CAST(sum(CASE WHEN f.cart_value > {MAX_CART} THEN {MAX_CART} WHEN f.cart_value < 0 THEN 0
                     ELSE f.cart_value END) AS bigint),
                 CAST(sum(f.total_spent) AS bigint)
-            FROM {_MEMBERS} m
-            JOIN {_CUSTOMERS} c ON c.id = m.customer_id
-            JOIN {_FACTS} f ON f.customer_id = m.customer_id
+            FROM {members} JOIN {_FACTS} f ON f.customer_id = m.customer_id
             WHERE m.segment_id IN ({keys})
             GROUP BY m.segment_id"""
     )
-    names = ("people", "reachable", "cart_value", "total_spent")
-    return {segment: dict(zip(names, sums, strict=True)) for segment, *sums in rows}
+    suppressed: dict[int, int] = dict(
+        execution.fetch_all(
+            f"""SELECT m.segment_id, count(*) FROM {members}
+                WHERE m.segment_id IN ({keys}) AND {subscribed}
+                    AND c.email_folded IN (SELECT address FROM {_SUPPRESSIONS} WHERE address IS NOT NULL)
+                GROUP BY m.segment_id"""
+        )
+    )
+    return {
+        segment: {
+            "people": people,
+            "reachable": with_consent - suppressed.get(segment, 0),
+            "cart_value": carts,
+            "total_spent": spent,
+        }
+        for segment, people, with_consent, carts, spent in rows
+    }
