@@ -1,11 +1,12 @@
 """References between segments: the order of a refresh, and the check for circles and unknown segments."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeVar
 
 from .models import Segment
-from .rules import Rule, RuleError, parse
+from .rules import Rule, RuleError, parse, values
+from .rules.parsing import MAX_CONDITIONS
 
 Referring = TypeVar("Referring")
 
@@ -31,11 +32,16 @@ def reference_levels(
 
 
 def check_references(rules: dict[str, Rule]) -> None:
-    """Raise RuleError if rules, given by slug, would refer to an unknown segment or in a circle."""
-    graph: dict[str, set[str]] = {}
-    for segment in Segment.objects.only("slug", "kind", "rule"):
-        graph[segment.slug] = _references(segment)
-    graph |= {slug: rule.references() for slug, rule in rules.items()}
+    """Check rules, given by slug, before they are saved.
+
+    Raises RuleError if one would refer to an unknown segment or in a circle, or if a rule with the rules that it asks
+    ahead would be too long or look too far ahead. This can also be the rule of a segment that refers to one of them.
+    """
+    stored: dict[str, Rule | None] = {
+        segment.slug: _parse(segment) for segment in Segment.objects.only("slug", "kind", "rule")
+    }
+    stored |= rules
+    graph = {slug: rule.references() if rule else set() for slug, rule in stored.items()}
     for slug in rules:
         for name in sorted(graph[slug] - graph.keys()):
             raise RuleError("rule", f"there is no segment {name!r} to refer to")
@@ -44,14 +50,43 @@ def check_references(rules: dict[str, Rule]) -> None:
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise RuleError("rule", f"segments may not refer to one another in a circle: {circle}") from None
+    for slug, rule in stored.items():
+        if rule and (slug in rules or _reaches(graph, slug, rules.keys())):
+            _check_expansion("" if slug in rules else slug, rule, stored)
 
 
-def check_references_exist(rule: Rule) -> None:
-    """Raise RuleError if a rule refers to an unknown segment."""
-    named = rule.references()
-    known = set(Segment.objects.filter(slug__in=named).values_list("slug", flat=True))
-    for name in sorted(named - known):
-        raise RuleError("rule", f"there is no segment {name!r} to refer to")
+def check_references_of(rule: Rule) -> None:
+    """Check a rule that is not saved. Raises RuleError as ``check_references`` does."""
+    if rule.references():
+        check_references({"": rule})
+
+
+def _reaches(graph: Mapping[str, set[str]], slug: str, wanted: Collection[str]) -> bool:
+    return any(name in wanted or _reaches(graph, name, wanted) for name in graph.get(slug, ()))
+
+
+def _check_expansion(slug: str, rule: Rule, stored: Mapping[str, Rule | None]) -> None:
+    """Check a rule together with the rules that it asks ahead. ``slug`` is that of a segment that is not saved now."""
+
+    def find_rule(name: str) -> Rule | None:
+        found = stored.get(name)
+        return found and found.expand(find_rule, asks_rules=True)
+
+    if not rule.span_ahead():
+        return
+    expanded = rule.expand(find_rule, asks_rules=False)
+    of = f"the rule of {slug}, " if slug else ""
+    if len(list(expanded.conditions())) > MAX_CONDITIONS:
+        raise RuleError(
+            "rule",
+            f"{of}with the rules of the segments that it asks ahead, has more than {MAX_CONDITIONS} conditions",
+        )
+    if expanded.span_ahead() > values.MAX_AHEAD:
+        raise RuleError(
+            "rule",
+            f"{of}with the rules of the segments that it asks ahead, asks more than"
+            f" {values.MAX_AHEAD.days} days ahead",
+        )
 
 
 def with_segment_names(rule: Rule) -> Rule:
@@ -69,11 +104,12 @@ def segment_names(rules: Iterable[Rule]) -> dict[str, str]:
 def referring_segments(slug: str) -> list[Segment]:
     """Return the segments whose rules refer to a slug."""
     dynamic = Segment.objects.filter(kind=Segment.Kind.DYNAMIC)
-    return [segment for segment in dynamic if slug in _references(segment)]
+    return [segment for segment in dynamic if (rule := _parse(segment)) and slug in rule.references()]
 
 
-def _references(segment: Segment) -> set[str]:
+def _parse(segment: Segment) -> Rule | None:
+    """Return the rule; None of a fixed list, and if it is invalid."""
     try:
-        return parse(segment.rule).references() if segment.is_dynamic else set()
+        return parse(segment.rule) if segment.is_dynamic else None
     except RuleError:
-        return set()  # an invalid rule has no known references
+        return None

@@ -162,7 +162,7 @@ class PreviewView(APIView):
         given = validated_data(PreviewRequestSerializer(data=request.data))
         with rule_errors_by_path():
             rule = parse(given["rule"])
-            references.check_references_exist(rule)
+            references.check_references_of(rule)
         check_disclosure(rule, request)
         with _one_at_a_time(request):
             try:

@@ -4,7 +4,6 @@ Compiling sixteen rules takes longer than evaluating them for the few candidates
 compiled once, and its instant, statistics and customer are filled in for each execution.
 """
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,12 +22,12 @@ from core.db.literals import Template
 from core.db.sql import Sql, union_all
 from customers.facts import relations
 from customers.models import Customer, CustomerQuerySet
-from segments.models import Segment
-from segments.rules import EvaluationContext, LateParam, Rule, Statistic, parse, placeholder_context
+from segments.rules import EvaluationContext, LateParam, Rule, Statistic, placeholder_context
 from segments.rules.late_params import LateInstant
 from segments.rules.time_changes import first_seen_in_window
 
 from .context import shop_zone
+from .expansion import ExpandedRule
 from .matching import existing_customers
 
 MAX_RULES_PER_STATEMENT = 60  # each is one bit of a signed 64-bit integer
@@ -73,10 +72,7 @@ class CompiledRules:
     @cached_property
     def statistics(self) -> list[list[Statistic]]:
         """The population statistics that each rule needs."""
-        return [
-            [statistic for condition in rule.conditions() for statistic in condition.statistics()]
-            for rule in self.rules
-        ]
+        return [rule.statistics() for rule in self.rules]
 
     def all_answers_sql(self, context: EvaluationContext) -> Sql:
         """Return the query of the answers of all customers."""
@@ -138,8 +134,7 @@ class CompiledRules:
         since, until = placeholder_context(self.zone), placeholder_context(self.zone)
         queries = first_seen_in_window(since, until)
         for rule in self.rules:
-            for condition in rule.conditions():
-                queries += condition.may_flip(since, until)
+            queries += rule.may_flip(since, until)
         distinct = list(dict.fromkeys(_compile_nonempty(queries)))
         return [
             CompiledStatement(union_all(distinct[start : start + MAX_QUERIES_PER_UNION]), (since, until))
@@ -188,12 +183,12 @@ def _compile(query: QuerySet[Any]) -> Sql:
 _cache: OrderedDict[tuple[str, ...], CompiledRules] = OrderedDict()
 
 
-def compile_rules(segments: Sequence[Segment]) -> CompiledRules:
-    """Return the compiled rules of segments, from the cache if possible. Raises RuleError if a rule is invalid."""
+def compile_rules(rules: Sequence[ExpandedRule]) -> CompiledRules:
+    """Return the compiled rules, from the cache if possible."""
     zone = shop_zone()
-    key = (connection.vendor, zone.key, *(json.dumps(segment.rule) for segment in segments))
+    key = (connection.vendor, zone.key, *(one.text + one.asked_digest for one in rules))
     if key not in _cache:
-        _cache[key] = CompiledRules([parse(segment.rule) for segment in segments], zone)
+        _cache[key] = CompiledRules([one.rule for one in rules], zone)
         while len(_cache) > MAX_CACHED_RULE_SETS:
             _cache.popitem(last=False)
     return _cache[key]

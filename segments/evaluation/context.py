@@ -10,11 +10,14 @@ from segments.rules import EvaluationContext, PopulationStatistics
 
 
 def context_at(
-    at: datetime | None = None, statistics: PopulationStatistics | None = None
+    at: datetime | None = None,
+    statistics: PopulationStatistics | None = None,
+    *,
+    asks_rules: bool = False,
 ) -> EvaluationContext:
     """Return the context of an instant, by default now. Statistics that are not given are computed when needed.
 
-    Queued facts are updated first, so that every record counts.
+    Queued facts are updated first, so that every record counts. For ``asks_rules`` see EvaluationContext.
     """
     now = datetime.now(UTC)
     update.update_facts(now if at is None else min(at, now))
@@ -25,11 +28,12 @@ def context_at(
         shop_zone(),
         relations.prepare_relation(at),
         PopulationStatistics() if statistics is None else statistics,
+        asks_rules=asks_rules,
     )
 
 
 def context_from_records(
-    at: datetime, statistics: PopulationStatistics, table: str = ""
+    at: datetime, statistics: PopulationStatistics, table: str = "", *, asks_rules: bool = False
 ) -> EvaluationContext:
     """Return the context of an instant with facts that are recomputed from the records.
 
@@ -40,7 +44,7 @@ def context_from_records(
         if table
         else relations.prepare_recomputed_relation(at)
     )
-    return EvaluationContext(at, shop_zone(), relation, statistics)
+    return EvaluationContext(at, shop_zone(), relation, statistics, asks_rules=asks_rules)
 
 
 def current_instant(now: datetime) -> datetime:

@@ -28,6 +28,7 @@ from segments.rules import EvaluationContext, PopulationStatistics, Rule, parse
 from segments.rules.groups import conditions_by_path
 
 from .context import context_at, context_from_records, current_instant, shop_zone
+from .expansion import expand_rule
 from .matching import customers_matching, existing_customers
 
 COUNT_SECONDS = 2.0
@@ -97,7 +98,7 @@ def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tupl
         context = _stored_context()
     else:
         with within():
-            context = context_from_records(at, PopulationStatistics())
+            context = context_from_records(at, PopulationStatistics(), asks_rules=True)
     with within():
         counted = _count_matching(rule, context)
     with within():
@@ -114,7 +115,10 @@ def _count_matching(rule: Rule, context: EvaluationContext) -> RuleCount:
 
 
 def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
-    conditions = dict(conditions_by_path(rule))
+    conditions = {
+        path: expand_rule(condition, asks_rules=context.asks_rules)
+        for path, condition in conditions_by_path(rule)
+    }
     aggregates = {
         f"c{place}": Count("pk", filter=condition.q(context))
         for place, condition in enumerate(conditions.values())

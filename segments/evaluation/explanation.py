@@ -18,6 +18,8 @@ from segments.models import Segment
 from segments.rules import Condition, EvaluationContext, Group, Rule, parse
 from segments.rules.formatting import format_instant, format_number
 
+from .expansion import expand_rule
+
 FIXED_LIST = "A fixed list of customers"
 NO_RULE = "This is a fixed list. Staff decide who is on it, not a rule."
 NOT_SEEN_YET = "All records of the customer are dated in the future."
@@ -73,20 +75,21 @@ def explain_each(
     printed in place of the slugs of segments.
     """
     explanations: list[Explanation | None] = []
-    for share in _batches(rules):
-        row = _query_answers([node for rule in share for node in _nodes(rule)], customer, context)
+    expanded = [expand_rule(rule, asks_rules=context.asks_rules) for rule in rules]
+    for share in _batches(expanded, context):
+        row = _query_answers(share, customer, context)
         places = count()
         named = [rule.with_segment_names(segment_names) for rule in share]
         explanations += [_explain_node(rule, places, row, context, shows) if row else None for rule in named]
     return explanations
 
 
-def _batches(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
+def _batches(rules: Sequence[Rule], context: EvaluationContext) -> Iterator[list[Rule]]:
     """Split the rules into batches that one statement can answer."""
     share: list[Rule] = []
     size = 0
     for rule in rules:
-        nodes = len(list(_nodes(rule)))
+        nodes = len(list(_nodes(rule, context)))
         if share and size + nodes > MAX_NODES_PER_STATEMENT:
             yield share
             share, size = [], 0
@@ -97,26 +100,27 @@ def _batches(rules: Sequence[Rule]) -> Iterator[list[Rule]]:
 
 
 def _query_answers(
-    nodes: Sequence[Rule], customer: Customer, context: EvaluationContext
+    rules: Sequence[Rule], customer: Customer, context: EvaluationContext
 ) -> dict[str, Any] | None:
     """Query the answer of each node and the customer's value of each condition."""
     context = replace(context, customer=customer.pk)
     asked: dict[str, Any] = {}
-    for place, node in enumerate(nodes):
+    nodes = (node for rule in rules for node in _nodes(rule, context))
+    for place, (node, its_context) in enumerate(nodes):
         asked[f"met_{place}"] = Case(
-            When(node.q(context), then=Value(True)), default=Value(False), output_field=BooleanField()
+            When(node.q(its_context), then=Value(True)), default=Value(False), output_field=BooleanField()
         )
         if isinstance(node, Condition):
-            asked[f"value_{place}"] = node.value(context)
+            asked[f"value_{place}"] = node.value(its_context)
     rows: list[Any] = list(Customer.objects.filter(context.existing_q(), pk=customer.pk).values(**asked))
     return rows[0] if rows else None
 
 
-def _nodes(rule: Rule) -> Iterator[Rule]:
-    yield rule
-    if isinstance(rule, Group):
-        for part in rule.rules:
-            yield from _nodes(part)
+def _nodes(rule: Rule, context: EvaluationContext) -> Iterator[tuple[Rule, EvaluationContext]]:
+    """Yield a rule and all that it consists of, each with the context in which it is asked."""
+    yield rule, context
+    for part, its_context in rule.parts(context):
+        yield from _nodes(part, its_context)
 
 
 def _explain_node(
@@ -128,14 +132,17 @@ def _explain_node(
 ) -> Explanation:
     place = next(places)
     met = bool(row[f"met_{place}"])
+    parts = tuple(
+        _explain_node(part, places, row, its_context, shows) for part, its_context in rule.parts(context)
+    )
     if isinstance(rule, Group):
-        parts = tuple(_explain_node(part, places, row, context, shows) for part in rule.rules)
         lacking = () if met else _lacking(rule.word, parts)
         return Explanation(f"{rule.word} of these", met, None, parts, lacking)
-    assert isinstance(rule, Condition)
+    if not isinstance(rule, Condition):
+        return Explanation(rule.sentence(), met, None, parts, () if met else (rule.sentence(),))
     words = rule.detailed_sentence(context, format_money)
     if not shows(rule):
-        return Explanation(words, met, HIDDEN, lacking=() if met else (words,))
+        return Explanation(words, met, HIDDEN, parts, () if met else (words,))
     value = row[f"value_{place}"]
     if rule.unit == "free" and isinstance(value, dict):
         value = value.get(getattr(rule, "name_", ""))
@@ -146,7 +153,7 @@ def _explain_node(
             format_value(value, rule.unit, context, format_exact_money),
         )
     at = value if isinstance(value, datetime) else None
-    return Explanation(words, met, value_text, lacking=() if met else (words,), at=at)
+    return Explanation(words, met, value_text, parts, () if met else (words,), at)
 
 
 def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:

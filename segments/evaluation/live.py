@@ -20,6 +20,7 @@ from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleEr
 
 from .compiler import MAX_RULES_PER_STATEMENT, CompiledRules, compile_rules
 from .context import shop_zone
+from .expansion import expand_segments
 
 State = tuple[execution.Row, ...]
 
@@ -40,15 +41,7 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
 
 def compute_rule_statistics(rules: Iterable[Rule], context: EvaluationContext) -> None:
     """Compute the statistics that rules need and no refresh has stored."""
-    compute_statistics(
-        (
-            statistic
-            for rule in rules
-            for condition in rule.conditions()
-            for statistic in condition.statistics()
-        ),
-        context,
-    )
+    compute_statistics((statistic for rule in rules for statistic in rule.statistics()), context)
 
 
 def compute_statistics(statistics: Iterable[Statistic], context: EvaluationContext) -> None:
@@ -109,7 +102,7 @@ def _load(state: State) -> LiveSegments:
     segments = Segment.objects.filter(pk__in=[row[0] for row in state]).only("kind", "slug", "rule")
     rules = readable_segments(segment for segment in segments if segment.is_dynamic)
     compiled = [
-        ([segment.slug for segment in batch], compile_rules(batch))
+        ([segment.slug for segment in batch], compile_rules(expand_segments(batch)))
         for start in range(0, len(rules), MAX_RULES_PER_STATEMENT)
         if (batch := rules[start : start + MAX_RULES_PER_STATEMENT])
     ]
@@ -193,7 +186,7 @@ def _compiled_batches(
     """Yield the segments in batches with their compiled rules, after computing their statistics."""
     for start in range(0, len(segments), MAX_RULES_PER_STATEMENT):
         batch = segments[start : start + MAX_RULES_PER_STATEMENT]
-        compiled = compile_rules(batch)
+        compiled = compile_rules(expand_segments(batch))
         compute_rule_statistics(compiled.rules, context)
         yield batch, compiled
 

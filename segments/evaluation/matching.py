@@ -7,10 +7,12 @@ from django.db.models import QuerySet
 from customers.models import Customer
 from segments.rules import EvaluationContext, Rule
 
+from .expansion import expand_rule
+
 
 def customers_matching(rule: Rule, context: EvaluationContext) -> QuerySet[Customer]:
     """Return the customers a rule matches, each once, unordered."""
-    return existing_customers(context).filter(rule.q(context))
+    return existing_customers(context).filter(expand_rule(rule, asks_rules=context.asks_rules).q(context))
 
 
 def existing_customers(context: EvaluationContext) -> QuerySet[Customer]:

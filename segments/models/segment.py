@@ -100,6 +100,13 @@ class Segment(models.Model):
         editable=False,
         help_text="Only candidates need to be evaluated. If not set, the next refresh evaluates all customers.",
     )
+    asked_digest = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="A digest of the rules of other segments that the last refresh asked ahead.",
+    )
     log_starts_at = models.PositiveBigIntegerField(
         default=0,
         editable=False,

@@ -14,7 +14,7 @@ from segments.evaluation.compiler import compile_rules
 from segments.models import Refresh, Segment
 from segments.rules import EvaluationContext, PopulationStatistics
 
-from .plan import RefreshPlan
+from .plan import PlannedSegment, RefreshPlan
 
 CANDIDATES: Final = "candidates"
 
@@ -38,9 +38,9 @@ def find_candidates(plan: RefreshPlan) -> Candidates:
     touched = fill(CANDIDATES) if plan.has_touched else 0
     added = sum(
         add_candidates(query)
-        for refresh, segments in _by_last_refresh(plan)
-        for query in compile_rules(segments).may_flip(
-            _former_context(refresh, segments, plan.context), plan.context
+        for refresh, planned in _by_last_refresh(plan)
+        for query in compile_rules([one.expanded for one in planned]).may_flip(
+            _former_context(refresh, planned[0].segment, plan.context), plan.context
         )
     )
     return Candidates(touched + added, touched)
@@ -64,22 +64,20 @@ def create_table() -> None:
     )
 
 
-def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[Segment]]]:
-    segments: dict[int, list[Segment]] = {}
+def _by_last_refresh(plan: RefreshPlan) -> Iterable[tuple[Refresh, Sequence[PlannedSegment]]]:
+    incremental: dict[int, list[PlannedSegment]] = {}
     refreshes: dict[int, Refresh] = {}
     for planned in plan.planned:
         refresh = planned.segment.refresh
         if not planned.is_full and refresh is not None:
             refreshes[refresh.pk] = refresh
-            segments.setdefault(refresh.pk, []).append(planned.segment)
+            incremental.setdefault(refresh.pk, []).append(planned)
     for key, refresh in refreshes.items():
-        yield refresh, segments[key]
+        yield refresh, incremental[key]
 
 
-def _former_context(
-    refresh: Refresh, segments: Sequence[Segment], context: EvaluationContext
-) -> EvaluationContext:
-    """Return the context in which the former refresh evaluated the segments."""
+def _former_context(refresh: Refresh, segment: Segment, context: EvaluationContext) -> EvaluationContext:
+    """Return the context in which the former refresh evaluated a segment."""
     return EvaluationContext(
-        segments[0].refreshed_at, context.zone, statistics=PopulationStatistics(refresh.statistics)
+        segment.refreshed_at, context.zone, statistics=PopulationStatistics(refresh.statistics)
     )

@@ -111,10 +111,7 @@ class RefreshPass:
     @property
     def fills(self) -> bool:
         """Whether it evaluates a segment that is new or was edited."""
-        return any(
-            one.segment.refresh is None or one.segment.refreshed_version != one.segment.version
-            for one in self.plan.planned
-        )
+        return any(one.segment.refresh is None or one.is_edited for one in self.plan.planned)
 
     def execute(self) -> list[Outcome]:
         """Run the steps; return the outcome of each segment."""
@@ -142,7 +139,7 @@ class RefreshPass:
     def _evaluate_and_write(self, batch: Sequence[PlannedSegment]) -> list[Outcome]:
         segments = [planned.segment for planned in batch]
         is_full, context = batch[0].is_full, self.plan.context
-        compiled = compile_rules(segments)
+        compiled = compile_rules([planned.expanded for planned in batch])
         table = "" if is_full else candidates.CANDIDATES
         if not differences.evaluate(segments, compiled, context, table, self.candidate_count):
             return write.unchanged_outcomes(segments)
@@ -172,10 +169,10 @@ class RefreshPass:
         segment, cause = planned.segment, ""
         if segment.refresh is None:
             cause = Change.Cause.INITIAL.value
-        elif segment.refreshed_version != segment.version:
+        elif planned.is_edited:
             cause = Change.Cause.DEFINITION.value
         former = segment.refresh.statistics if segment.refresh else {}
-        referred = planned.rule.references()
+        referred = planned.expanded.rule.references()
         return WrittenSegment(
             segment,
             cause,
@@ -202,7 +199,8 @@ class RefreshPass:
 
     def _finish(self) -> None:
         plan, run = self.plan, self.run
-        write.write_outcomes(run, plan.at, self.outcomes)
+        digests = {planned.segment.pk: planned.expanded.asked_digest for planned in plan.planned}
+        write.write_outcomes(run, plan.at, self.outcomes, digests)
         failed = [outcome for outcome in self.outcomes if outcome.error]
         for outcome in failed:
             _schedule_retry(outcome, plan.at)

@@ -11,6 +11,7 @@ from customers.facts.totals import Totals
 from segments import references
 from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT
 from segments.evaluation.context import shop_zone
+from segments.evaluation.expansion import ExpandedRule
 from segments.models import Refresh, Segment
 from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleError, Statistic
 
@@ -26,11 +27,16 @@ class TooEarly(ValueError):
 
 @dataclass(frozen=True)
 class PlannedSegment:
-    """A segment with its parsed rule. ``is_full`` tells whether all customers are evaluated, or only candidates."""
+    """A segment with its rule. ``is_full`` tells whether all customers are evaluated, or only candidates."""
 
     segment: Segment
-    rule: Rule
+    expanded: ExpandedRule
     is_full: bool
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether its rule, or one that it asks ahead, was edited since its last refresh."""
+        return is_edited(self.segment, self.expanded)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,9 @@ class RefreshPlan:
     def batches(self) -> Iterable[Sequence[PlannedSegment]]:
         """Yield batches of segments, one for each statement. A segment comes after those it refers to."""
         levels = references.reference_levels(
-            self.planned, lambda planned: planned.segment.slug, lambda planned: planned.rule.references()
+            self.planned,
+            lambda planned: planned.segment.slug,
+            lambda planned: planned.expanded.rule.references(),
         )
         for level in levels:
             for is_full in (True, False):
@@ -112,7 +120,9 @@ def plan_refresh(
         context=context,
         selected=tuple(selected),
         planned=tuple(
-            PlannedSegment(segment, rule, full or not (empties_queue and _is_incremental(segment, context)))
+            PlannedSegment(
+                segment, rule, full or not (empties_queue and _is_incremental(segment, rule, context))
+            )
             for segment, rule in rules
         ),
         invalid=tuple(invalid),
@@ -121,7 +131,7 @@ def plan_refresh(
         has_touched=state.has_touched,
         customers=totals.customers if totals else 0,
         previous=previous,
-        statistics_source=_reuse_statistics(context, previous, totals, [rule for _, rule in rules]),
+        statistics_source=_reuse_statistics(context, previous, totals, [one.rule for _, one in rules]),
     )
 
 
@@ -153,8 +163,8 @@ def _check_not_too_early(segments: Iterable[Segment], at: datetime) -> None:
 
 def _parse_rules(
     state: StoredState, segments: Iterable[Segment]
-) -> tuple[list[tuple[Segment, Rule]], list[tuple[Segment, str]]]:
-    rules: list[tuple[Segment, Rule]] = []
+) -> tuple[list[tuple[Segment, ExpandedRule]], list[tuple[Segment, str]]]:
+    rules: list[tuple[Segment, ExpandedRule]] = []
     invalid: list[tuple[Segment, str]] = []
     for segment in segments:
         rule = state.rules[segment.pk]
@@ -165,12 +175,17 @@ def _parse_rules(
     return rules, invalid
 
 
-def _is_incremental(segment: Segment, context: EvaluationContext) -> bool:
+def is_edited(segment: Segment, expanded: ExpandedRule) -> bool:
+    """Return whether the rule, or one that it asks ahead, was edited since the segment's last refresh."""
+    return (segment.refreshed_version, segment.asked_digest) != (segment.version, expanded.asked_digest)
+
+
+def _is_incremental(segment: Segment, expanded: ExpandedRule, context: EvaluationContext) -> bool:
     """Whether only candidates can differ from the stored members."""
     return (
         context.facts == "facts"
         and segment.is_incremental
-        and segment.refreshed_version == segment.version
+        and not is_edited(segment, expanded)
         and segment.refresh is not None
         and segment.refresh.time_zone == context.zone.key
     )
@@ -211,5 +226,4 @@ def _reuse_statistics(
 
 def _needed_statistics(rules: Iterable[Rule]) -> Iterable[Statistic]:
     for rule in rules:
-        for condition in rule.conditions():
-            yield from condition.statistics()
+        yield from rule.statistics()

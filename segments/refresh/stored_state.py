@@ -16,8 +16,9 @@ from django.db import DEFAULT_DB_ALIAS, models
 from core.db import dialect, execution
 from customers.facts.totals import TOTALS_COLUMNS, TOTALS_SQL, Totals, totals_from_row
 from customers.models import Touched, Upcoming
+from segments.evaluation.expansion import ExpandedRule, SegmentRules
 from segments.models import Refresh, Segment
-from segments.rules import Rule, RuleError, parse
+from segments.rules import RuleError
 
 SEGMENT_COLUMNS: Final = (
     *("id", "slug", "name", "kind", "rule", "is_active", "version", "size", "known_size", "refreshed_at"),
@@ -25,6 +26,7 @@ SEGMENT_COLUMNS: Final = (
         "refreshed_version",
         "refresh_id",
         "is_incremental",
+        "asked_digest",
         "last_error",
         "failing_since",
         "failures",
@@ -39,7 +41,8 @@ Row = TypeVar("Row", bound=models.Model)
 
 @dataclass(frozen=True)
 class StoredState:
-    """``segments`` are those with a rule, in the order of their keys. ``rules`` are their rules, or why one is invalid.
+    """``segments`` are those with a rule, in the order of their keys. ``rules`` are their expanded rules, or why one is
+    invalid.
 
     ``next_due_at`` is the instant of the next record dated ahead, and ``has_touched`` says whether touched customers
     wait in their queue.
@@ -47,7 +50,7 @@ class StoredState:
 
     totals: Totals | None
     segments: Sequence[Segment]
-    rules: Mapping[int, Rule | RuleError]
+    rules: Mapping[int, ExpandedRule | RuleError]
     next_due_at: datetime | None
     has_touched: bool
 
@@ -62,7 +65,7 @@ def read_state() -> StoredState:
     next_due_at, has_touched = rows[0][:2]
     refreshes: dict[int, Refresh | None] = {}
     segments: list[Segment] = []
-    rules: dict[int, Rule | RuleError] = {}
+    texts: dict[int, str] = {}
     start = 2 + len(TOTALS_COLUMNS)
     middle = start + len(SEGMENT_COLUMNS)
     totals = totals_from_row(rows[0][2:start])
@@ -76,15 +79,16 @@ def read_state() -> StoredState:
                 refreshes[key] = _instance(Refresh, REFRESH_COLUMNS, row[middle:])
             segment.refresh = refreshes[key]
         segments.append(segment)
-        rules[segment.pk] = _parse_text(row[start + _RULE])
+        texts[segment.pk] = row[start + _RULE] or "null"
     next_due = dialect.datetime_from_row(next_due_at) if next_due_at else None
+    segment_rules = SegmentRules(segments)
+    rules = {key: _expand(segment_rules, text) for key, text in texts.items()}
     return StoredState(totals, segments, rules, next_due, bool(has_touched))
 
 
-@lru_cache(maxsize=1_000)
-def _parse_text(rule: str | None) -> Rule | RuleError:
+def _expand(rules: SegmentRules, text: str) -> ExpandedRule | RuleError:
     try:
-        return parse(None if rule is None else json.loads(rule))
+        return rules.expand(text)
     except RuleError as error:
         return error
 

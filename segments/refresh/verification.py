@@ -13,10 +13,12 @@ from core.db import execution, temporary_tables, transactions
 from customers.models import AppendedEvent, AppendedOrder, Customer, FactsAsOf, StaleFacts, Touched
 from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT, compile_rules
 from segments.evaluation.context import context_from_records
+from segments.evaluation.expansion import expand_segments
 from segments.models import Membership, Refresh, Segment, Verification
-from segments.rules import EvaluationContext, PopulationStatistics, RuleError, parse
+from segments.rules import EvaluationContext, PopulationStatistics, RuleError
 
 from . import differences
+from .plan import is_edited
 
 MAX_EXAMPLES = 20
 RANGE_SIZE = 20_000  # customers that are compared together
@@ -120,17 +122,15 @@ def _reason_to_skip(segment: Segment) -> str:
         return "a fixed list has no rule to compare with"
     if segment.refreshed_at is None:
         return "never refreshed"
-    if segment.refreshed_version != segment.version:
-        return "edited since its refresh"
     if not segment.is_active:
         return "paused"
     if not segment.is_incremental:
         return "its next refresh evaluates all customers"
     try:
-        parse(segment.rule)
+        [expanded] = expand_segments([segment])
     except RuleError as error:
         return str(error)
-    return ""
+    return "edited since its refresh" if is_edited(segment, expanded) else ""
 
 
 def _collect_waiting() -> int:
@@ -154,6 +154,8 @@ class _Comparison:
         self, segments: Sequence[Segment], at: datetime, statistics: PopulationStatistics, waiting: int
     ) -> None:
         self.segments, self.at, self.statistics, self.waiting = segments, at, statistics, waiting
+        rules = expand_segments(segments)
+        self.rules = {segment.pk: rule for segment, rule in zip(segments, rules, strict=True)}
         self.found_customers = False
         self.counts: Counter[tuple[int, str]] = Counter()
         self.examples: dict[tuple[int, str], list[str]] = defaultdict(list)
@@ -182,7 +184,9 @@ class _Comparison:
     def _compare(self, segments: Sequence[Segment], table: str, context: EvaluationContext) -> None:
         """Compare the customers in a table with the answers from their records."""
         differences.empty_differences()
-        answers = compile_rules(segments).table_answers_sql(table, context)
+        answers = compile_rules([self.rules[segment.pk] for segment in segments]).table_answers_sql(
+            table, context
+        )
         if not differences.add_differences(segments, answers, table):
             return
         for place, segment in enumerate(segments):

@@ -3,7 +3,7 @@
 One transaction at a time writes, so the ids of changes commit in their order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -210,12 +210,17 @@ def _cause_sql(run: Refresh, at: datetime, written: Sequence[WrittenSegment]) ->
     )
 
 
-def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> None:
-    """Store size, version and instant of segments, and a result for each segment that changed or failed."""
+def write_outcomes(
+    run: Refresh, at: datetime, outcomes: Sequence[Outcome], asked_digests: Mapping[int, str]
+) -> None:
+    """Store size, version and instant of segments, and a result for each segment that changed or failed.
+
+    ``asked_digests`` identify the rules that each segment's rule asks ahead.
+    """
     done = [outcome for outcome in outcomes if not outcome.error]
     changed = [outcome for outcome in done if outcome.entered or outcome.left or _is_new(outcome.segment)]
     if done:
-        _store_state(run, at, done)
+        _store_state(run, at, done, asked_digests)
     RefreshResult.objects.bulk_create(
         RefreshResult(
             refresh=run,
@@ -233,7 +238,9 @@ def write_outcomes(run: Refresh, at: datetime, outcomes: Sequence[Outcome]) -> N
         notify_on_commit(members_changed)
 
 
-def _store_state(run: Refresh, at: datetime, done: Sequence[Outcome]) -> None:
+def _store_state(
+    run: Refresh, at: datetime, done: Sequence[Outcome], asked_digests: Mapping[int, str]
+) -> None:
     resized = [outcome for outcome in done if outcome.size != outcome.segment.size]
     resized_known = [outcome for outcome in done if outcome.known_size != outcome.segment.known_size]
     edited = [outcome for outcome in done if outcome.segment.refreshed_version != outcome.segment.version]
@@ -242,6 +249,14 @@ def _store_state(run: Refresh, at: datetime, done: Sequence[Outcome]) -> None:
         _by_segment("known_size", [(outcome.segment.pk, outcome.known_size) for outcome in resized_known]),
         _by_segment(
             "refreshed_version", [(outcome.segment.pk, outcome.segment.version) for outcome in edited]
+        ),
+        _by_segment(
+            "asked_digest",
+            [
+                (outcome.segment.pk, f"'{digest}'")
+                for outcome in done
+                if (digest := asked_digests.get(outcome.segment.pk, "")) != outcome.segment.asked_digest
+            ],
         ),
     )
     execution.execute(
@@ -253,7 +268,7 @@ def _store_state(run: Refresh, at: datetime, done: Sequence[Outcome]) -> None:
     )
 
 
-def _by_segment(column: str, values: Sequence[tuple[int, int]]) -> str:
+def _by_segment(column: str, values: Sequence[tuple[int, int | str]]) -> str:
     """Return an assignment, with a comma, that sets a column of these segments and keeps that of others."""
     if not values:
         return ""
@@ -288,7 +303,7 @@ def set_list_members(
             ),
         )
         [outcome] = write_differences(run, at, [WrittenSegment(segment, cause.value)])
-        write_outcomes(run, at, [outcome])
+        write_outcomes(run, at, [outcome], {})
         # Rules may refer to the list, so its changes make the customers candidates.
         touched_customers.touch_customers(differences.CHANGED_CUSTOMERS_SQL, recorded=True)
     return outcome

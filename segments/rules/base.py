@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any, ClassVar, Literal, Self
@@ -9,6 +10,9 @@ from typing import Any, ClassVar, Literal, Self
 from django.db.models import Q, QuerySet
 
 from .context import EvaluationContext, Statistic
+
+FindRule = Callable[[str], "Rule | None"]
+"""Returns the expanded rule of a segment by its slug; None if the segment answers by its stored members."""
 
 FilterGroup = Literal["profile", "orders", "spending", "behaviour", "segments"]
 Unit = Literal["count", "amount", "share", "days", "moment", "date", "text", "flag", "free"]
@@ -57,13 +61,40 @@ class Rule:
         """Return the rule for display, with names in place of the slugs of segments."""
         return self
 
+    def parts(self, context: EvaluationContext) -> "Sequence[tuple[Rule, EvaluationContext]]":
+        """Return the rules that it consists of, each with the context in which it is asked."""
+        return ()
+
     def conditions(self) -> "Iterator[Condition]":
-        """Yield every condition of the tree."""
+        """Yield every condition of the tree, also those asked ahead."""
         raise NotImplementedError
+
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
+        """Select customers whose answer can differ between two instants although nothing was recorded about them.
+
+        Each query selects customers' keys from a short range of an index. Together they may select too many customers,
+        but never too few. Filters on data without a history, such as contact data, select none.
+        """
+        return []
+
+    def statistics(self) -> list[Statistic]:
+        """Return the population statistics that it needs."""
+        return []
 
     def references(self) -> set[str]:
         """Return the slugs of the segments it refers to."""
         return {slug for condition in self.conditions() for slug in condition.referenced_segments()}
+
+    def expand(self, find_rule: FindRule, *, asks_rules: bool) -> "Rule":
+        """Return the rule with the rules of other segments where these are asked in place of stored members.
+
+        They are asked everywhere with ``asks_rules``, otherwise ahead only. Raises LookupError from ``find_rule``.
+        """
+        return self
+
+    def span_ahead(self) -> timedelta:
+        """Return how far ahead any of its conditions is asked."""
+        return timedelta()
 
 
 class Condition(Rule):
@@ -81,6 +112,8 @@ class Condition(Rule):
     """How the rule editor asks for the condition and for its opposite, if no operator of the filter says it."""
     needs_one: ClassVar[bool] = False
     """Whether at least one of the optional parameters is required."""
+    exclusive: ClassVar[Sequence[str]] = ()
+    """Parameters of which at most one is given."""
     exposure: ClassVar[Exposure] = Exposure.PERSONAL
     """A filter that does not declare its exposure is restricted to staff who may see contact data."""
 
@@ -95,21 +128,17 @@ class Condition(Rule):
     def conditions(self) -> "Iterator[Condition]":
         yield self
 
-    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
-        """Select customers whose answer can differ between two instants although nothing was recorded about them.
+    def nested_rule(self) -> Rule | None:
+        """Return the rule that is a parameter of the condition."""
+        return None
 
-        Each query selects customers' keys from a short range of an index. Together they may select too many customers,
-        but never too few. Filters on data without a history, such as contact data, select none.
-        """
-        return []
+    def with_nested_rule(self, rule: Rule) -> "Condition":
+        """Return the condition with another rule as its parameter."""
+        raise NotImplementedError
 
     def effective_exposure(self) -> Exposure:
         """Return the exposure with these parameters."""
         return self.exposure
-
-    def statistics(self) -> list[Statistic]:
-        """Return the population statistics that the condition needs."""
-        return []
 
     def referenced_segments(self) -> set[str]:
         """Return the slugs of the segments it refers to."""
@@ -126,9 +155,25 @@ class Group(Rule):
     def with_segment_names(self, names: Mapping[str, str]) -> Self:
         return replace(self, rules=tuple(rule.with_segment_names(names) for rule in self.rules))
 
+    def parts(self, context: EvaluationContext) -> Sequence[tuple[Rule, EvaluationContext]]:
+        return [(rule, context) for rule in self.rules]
+
     def conditions(self) -> Iterator[Condition]:
         for rule in self.rules:
             yield from rule.conditions()
+
+    def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
+        return [query for rule in self.rules for query in rule.may_flip(since, until)]
+
+    def statistics(self) -> list[Statistic]:
+        return [statistic for rule in self.rules for statistic in rule.statistics()]
+
+    def expand(self, find_rule: FindRule, *, asks_rules: bool) -> Self:
+        expanded = tuple(rule.expand(find_rule, asks_rules=asks_rules) for rule in self.rules)
+        return self if expanded == self.rules else replace(self, rules=expanded)
+
+    def span_ahead(self) -> timedelta:
+        return max(rule.span_ahead() for rule in self.rules)
 
 
 registry: dict[str, type[Condition]] = {}

@@ -1,15 +1,16 @@
 """The filters as staff and API clients see them: label, help, group, parameters as JSON Schema, an example."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from inspect import cleandoc
+from types import MappingProxyType
 from typing import Any
 
 from .base import Condition, registry
-from .declarations import InlineParam
+from .declarations import InlineParam, NestedRule
 from .groups import GROUPS
-from .parsing import MAX_CONDITIONS, parse
+from .parsing import MAX_CONDITIONS, parameter_name, parse
 
 GROUP_LABELS = {
     "profile": "Who the customer is",
@@ -23,6 +24,12 @@ LIFECYCLE_FILTERS = (
     "average_order_value", "days_between_orders", "discounted_order_share", "last_activity", "session_count",
     "open_cart", "event_count", "rfm",
 )  # fmt: skip
+
+
+ANY_RULE: Mapping[str, Any] = MappingProxyType(
+    {"title": "Rule", "type": "object", "minProperties": 1, "maxProperties": 1}
+)
+"""The JSON Schema of a nested rule where the schema of rules cannot be referred to."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,8 @@ def _entry(cls: type[Condition]) -> FilterEntry:
     )
 
 
-def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
+def parameters_schema(cls: type[Condition], rule: Mapping[str, Any] = ANY_RULE) -> dict[str, Any]:
+    """Return the JSON Schema of a filter's parameters. ``rule`` is that of a nested rule."""
     properties: dict[str, Any] = {}
     required: list[str] = []
     one_of: list[dict[str, Any]] = []
@@ -116,8 +124,10 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
             properties |= words
             one_of = [{"required": [word]} for word in words]
         else:
-            name = item.name.rstrip("_")
-            properties[name] = parameter.kind.schema()
+            name = parameter_name(item)
+            properties[name] = (
+                dict(rule) if isinstance(parameter.kind, NestedRule) else parameter.kind.schema()
+            )
             required += [name] if parameter.required else []
     schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     if required:
@@ -126,6 +136,8 @@ def parameters_schema(cls: type[Condition]) -> dict[str, Any]:
         schema["minProperties"] = 1
     if one_of:
         schema["oneOf"] = one_of
+    if cls.exclusive:
+        schema["not"] = {"required": list(cls.exclusive)}
     return schema
 
 
@@ -133,7 +145,10 @@ def rule_schema(itself: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON Schema of a rule. ``itself`` is the reference to this schema, used for the rules of a group."""
     rules = {"type": "array", "items": itself, "minItems": 1, "maxItems": MAX_CONDITIONS}
     groups = [_of_one_key(word, rules, cleandoc(group.__doc__ or "")) for word, group in GROUPS.items()]
-    filters = [_of_one_key(entry.name, entry.parameters, entry.help) for entry in list_filters()]
+    filters = [
+        _of_one_key(entry.name, parameters_schema(registry[entry.name], itself), entry.help)
+        for entry in list_filters()
+    ]
     return {"oneOf": groups + filters}
 
 
@@ -178,6 +193,8 @@ def _lines() -> Iterator[str]:
             if "oneOf" in entry.parameters:
                 words = ", ".join(f"`{one['required'][0]}`" for one in entry.parameters["oneOf"])
                 yield f"\nExactly one of {words}."
+            if exclusive := registry[entry.name].exclusive:
+                yield f"\nAt most one of {', '.join(f'`{name}`' for name in exclusive)}."
             yield f"\n```json\n{_json(entry.example)}\n```\n\nEveryone who {entry.sentence}.\n"
 
 
@@ -187,6 +204,8 @@ def _describe_schema(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " / ".join(f"`{_json(choice)}`" for choice in schema["enum"])
     match schema.get("type"):
+        case "object" if schema.get("title") == "Rule":
+            return "a rule"
         case "object":
             return "an object of " + ", ".join(f"`{name}`" for name in schema["properties"])
         case "array" if schema.get("maxItems") == 2:

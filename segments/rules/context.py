@@ -1,7 +1,8 @@
 """What rules are evaluated with: the instant, the facts, and the population statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,9 @@ class EvaluationContext:
     ``facts`` names the relation of a customer that holds the facts at ``at``. ``statistics`` are the population
     statistics at ``at``. A placeholder has no instant and no statistics yet. With ``customer``, a primary key, queries
     about that customer alone are built: where tables are distributed, one machine then answers.
+
+    A context that looks ahead of another one has a later instant, but the records, facts and statistics of the other:
+    the future if nothing more is recorded.
     """
 
     at: Any  # a datetime, or the LateInstant of a placeholder
@@ -28,6 +32,27 @@ class EvaluationContext:
     statistics: PopulationStatistics = field(default_factory=PopulationStatistics)
     is_placeholder: bool = False
     customer: int | None = None
+    asks_rules: bool = False
+    """Whether a question about the members of another segment asks its rule at the instant, not the stored members."""
+    looks_ahead_of: "EvaluationContext | None" = None
+    span_ahead: timedelta = timedelta()
+
+    def ahead(self, span: timedelta) -> "EvaluationContext":
+        """Return the context that looks ahead of this one. Spans add up."""
+        start, span = self.looks_ahead_of or self, self.span_ahead + span
+        return replace(self, at=start.at + span, looks_ahead_of=start, span_ahead=span)
+
+    @property
+    def of_records(self) -> "EvaluationContext":
+        """The context that this one looks ahead of, or itself. Its instant is that of the records and statistics."""
+        return self.looks_ahead_of or self
+
+    def filled(self, replacements: Mapping["EvaluationContext", "EvaluationContext"]) -> "EvaluationContext":
+        """Return the context that replaces this one, if it is a placeholder or looks ahead of one."""
+        start = self.looks_ahead_of
+        if start is not None and start in replacements:
+            return replacements[start].ahead(self.span_ahead)
+        return replacements.get(self, self)
 
     def late_param(self, fill: Callable[["EvaluationContext"], Any], output_field: Any = None) -> LateParam:
         """Return a parameter that ``fill`` computes from this context, or from the one that replaces it."""
@@ -54,16 +79,19 @@ class EvaluationContext:
 
     def orders(self, *, counting: bool = True) -> QuerySet[Order]:
         """Return the orders of the outer query's customer, by default only those that count."""
-        orders = Order.objects.filter(customer=self.customer_key, placed_at__lte=self.at).order_by()
+        orders = Order.objects.filter(
+            customer=self.customer_key, placed_at__lte=self.of_records.at
+        ).order_by()
         return orders.filter(status__in=COUNTING_STATUSES) if counting else orders
 
     def events(self) -> QuerySet[Event]:
         """Return the events of the outer query's customer."""
-        return Event.objects.filter(customer=self.customer_key, occurred_at__lte=self.at).order_by()
+        until = self.of_records.at
+        return Event.objects.filter(customer=self.customer_key, occurred_at__lte=until).order_by()
 
     def existing_q(self) -> Q:
-        """Build the query of customers first seen by the instant."""
-        return Q(**{f"{self.facts}__first_seen_at__lte": self.at})
+        """Build the query of customers first seen by the instant of the records."""
+        return Q(**{f"{self.facts}__first_seen_at__lte": self.of_records.at})
 
 
 def placeholder_context(zone: ZoneInfo, facts: str = "facts") -> EvaluationContext:
@@ -87,6 +115,11 @@ class Statistic:
     is_from_totals: bool = False
 
     def value_in(self, context: EvaluationContext) -> StatisticValue:
-        """Return the value in a context. It is computed once for each context, over all customers."""
-        everybody = context if context.customer is None else replace(context, customer=None)
+        """Return the value in a context. It is computed once for each context, over all customers.
+
+        Looking ahead changes no statistic.
+        """
+        everybody = context.of_records
+        if everybody.customer is not None:
+            everybody = replace(everybody, customer=None)
         return context.statistics.get_or_compute(self.name, lambda: self.compute(everybody))

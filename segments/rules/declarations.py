@@ -16,6 +16,13 @@ class ParameterKind(Protocol):
         """Return the JSON Schema of the parameter."""
 
 
+class NestedRule:
+    """The kind of a parameter that is a rule. The parser of rules parses it, so it has no parser of its own."""
+
+
+NESTED_RULE = NestedRule()
+
+
 @dataclass(frozen=True)
 class InlineParam:
     """A parameter whose operator is a key of the condition itself: ``{"order_count": {"at_least": 2}}``."""
@@ -28,7 +35,7 @@ class InlineParam:
 class Param:
     """A parameter with its own name: ``{"order_count": {…, "during": {…}}}``."""
 
-    kind: ParameterKind | type[Operator]
+    kind: ParameterKind | type[Operator] | NestedRule
     required: bool
 
 
@@ -46,6 +53,6 @@ def param(kind: ParameterKind | type[Operator]) -> Any:
     return field(default=None, metadata={"parameter": Param(kind, required=False)})
 
 
-def required(kind: ParameterKind | type[Operator]) -> Any:
+def required(kind: ParameterKind | type[Operator] | NestedRule) -> Any:
     """Declare a required parameter with its own name."""
     return field(metadata={"parameter": Param(kind, required=True)})

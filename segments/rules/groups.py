@@ -22,7 +22,7 @@ class AllOf(Group):
         return reduce(and_, (rule.q(context) for rule in self.rules))
 
     def sentence(self) -> str:
-        return " and ".join(map(_part, self.rules))
+        return " and ".join(map(part_sentence, self.rules))
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class AnyOf(Group):
         return reduce(or_, (rule.q(context) for rule in self.rules))
 
     def sentence(self) -> str:
-        return " or ".join(map(_part, self.rules))
+        return " or ".join(map(part_sentence, self.rules))
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class NoneOf(Group):
     def sentence(self) -> str:
         if len(self.rules) == 1:
             return self.rules[0].negated_sentence()
-        return "does not match: " + " or ".join(map(_part, self.rules))
+        return "does not match: " + " or ".join(map(part_sentence, self.rules))
 
 
-def _part(rule: Rule) -> str:
+def part_sentence(rule: Rule) -> str:
     if isinstance(rule, Condition) or (isinstance(rule, Group) and len(rule.rules) == 1):
         return rule.sentence()
     return f"({rule.sentence()})"
@@ -66,6 +66,10 @@ def conditions_by_path(rule: Rule, path: str = "rule") -> Iterator[tuple[str, Co
             yield from conditions_by_path(part, f"{path}.{rule.word}[{place}]")
     elif isinstance(rule, Condition):
         yield f"{path}.{rule.name}", rule
+        nested = rule.nested_rule()
+        if nested:
+            for inner_path, inner in conditions_by_path(nested, f"{path}.{rule.name}.rule"):
+                yield inner_path, rule.with_nested_rule(inner)
 
 
 GROUPS: dict[str, type[Group]] = {group.word: group for group in (AllOf, AnyOf, NoneOf)}

@@ -28,12 +28,12 @@ class LateParam(Expression):
 
     def filled(self, replacements: Any) -> Any:
         """Return the value for the database driver. ``replacements`` maps placeholders to contexts."""
-        value = self.fill(*(replacements.get(context, context) for context in self.contexts))
+        value = self.fill(*(context.filled(replacements) for context in self.contexts))
         return connection.ops.adapt_datetimefield_value(value) if isinstance(value, datetime) else value
 
 
 class LateInstant(LateParam):
-    """The instant of a placeholder context, or an instant a fixed span before it."""
+    """The instant of a placeholder context, or an instant a fixed span before or after it."""
 
     def __init__(self, context: Any = None, earlier: timedelta = timedelta()) -> None:
         super().__init__(lambda filled: filled.at - earlier, context, output_field=DateTimeField())
@@ -46,6 +46,9 @@ class LateInstant(LateParam):
 
     def __sub__(self, span: Any) -> "LateInstant":  # type: ignore[override]
         return LateInstant(self.contexts[0], self.earlier + span)
+
+    def __add__(self, span: Any) -> "LateInstant":  # type: ignore[override]
+        return LateInstant(self.contexts[0], self.earlier - span)
 
     def mapped(self, encode: Callable[[datetime], Any]) -> LateParam:
         """Return a parameter that is ``encode`` of the instant."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from . import values
 from .base import Condition, Rule, registry
-from .declarations import InlineParam
+from .declarations import InlineParam, NestedRule, Param
 from .errors import RuleError
 from .groups import GROUPS
 from .operators import Operator
@@ -43,40 +44,56 @@ class _Parser:
         self.conditions += 1
         if self.conditions > MAX_CONDITIONS:
             raise RuleError(path, f"is one condition too many; a rule has at most {MAX_CONDITIONS}")
-        return _parse_condition(registry[key], value, path)
+        return self._parse_condition(registry[key], value, path, depth)
 
-
-def _parse_condition(cls: type[Condition], given: Any, path: str) -> Condition:
-    """Parse a condition's parameters from JSON; raise RuleError."""
-    if not isinstance(given, dict):
-        raise RuleError(path, "expected an object with the filter's parameters")
-    known: set[str] = set()
-    values: dict[str, Any] = {}
-    declared_fields = fields(cls)  # type: ignore[arg-type]
-    for declared in declared_fields:
-        parameter = declared.metadata["parameter"]
-        if isinstance(parameter, InlineParam):
-            words = {word for kind in parameter.kinds for word in kind.words}
-            known |= words
-            if parameter.required or words & given.keys():
-                values[declared.name] = _parse_inline(parameter, given, path)
-        else:
-            # ``is_`` and ``name_``: Python and Condition have the plain names.
-            name = declared.name.rstrip("_")
-            known.add(name)
-            if name in given:
-                values[declared.name] = parameter.kind.parse(given[name], f"{path}.{name}")
-            elif parameter.required:
-                raise RuleError(f"{path}.{name}", "missing")
-    for name in given:
-        if name not in known:
+    def _parse_condition(self, cls: type[Condition], given: Any, path: str, depth: int) -> Condition:
+        if not isinstance(given, dict):
+            raise RuleError(path, "expected an object with the filter's parameters")
+        known: set[str] = set()
+        parsed: dict[str, Any] = {}
+        declared_fields = fields(cls)  # type: ignore[arg-type]
+        for declared in declared_fields:
+            parameter = declared.metadata["parameter"]
+            if isinstance(parameter, InlineParam):
+                words = {word for kind in parameter.kinds for word in kind.words}
+                known |= words
+                if parameter.required or words & given.keys():
+                    parsed[declared.name] = _parse_inline(parameter, given, path)
+            else:
+                name = parameter_name(declared)
+                known.add(name)
+                if name in given:
+                    parsed[declared.name] = self._parse_param(parameter, given[name], f"{path}.{name}", depth)
+                elif parameter.required:
+                    raise RuleError(f"{path}.{name}", "missing")
+        for name in given:
+            if name not in known:
+                raise RuleError(
+                    f"{path}.{name}", f"is not a parameter of {cls.name}; expected {', '.join(sorted(known))}"
+                )
+        if cls.needs_one and not parsed:
+            names = ", ".join(map(parameter_name, declared_fields))
+            raise RuleError(path, f"expected one or more of {names}")
+        if len(given.keys() & set(cls.exclusive)) > 1:
+            raise RuleError(path, f"expected at most one of {', '.join(cls.exclusive)}")
+        condition = cls(**parsed)
+        if condition.span_ahead() > values.MAX_AHEAD:
             raise RuleError(
-                f"{path}.{name}", f"is not a parameter of {cls.name}; expected {', '.join(sorted(known))}"
+                path, f"is asked more than {values.MAX_AHEAD.days} days ahead, counting all spans"
             )
-    if cls.needs_one and not values:
-        names = ", ".join(declared.name for declared in declared_fields)
-        raise RuleError(path, f"expected one or more of {names}")
-    return cls(**values)
+        return condition
+
+    def _parse_param(self, parameter: Param, given: Any, path: str, depth: int) -> Any:
+        if not isinstance(parameter.kind, NestedRule):
+            return parameter.kind.parse(given, path)
+        if depth == MAX_DEPTH:
+            raise RuleError(path, f"nested too deeply; rules nest up to {MAX_DEPTH} levels")
+        return self.parse(given, path, depth + 1)
+
+
+def parameter_name(declared: Any) -> str:
+    """Return the name of a field's parameter. A field is called ``is_`` or ``name_`` where the plain name is taken."""
+    return str(declared.name).rstrip("_")
 
 
 def _parse_inline(parameter: InlineParam, given: Mapping[str, Any], path: str) -> Operator:

@@ -54,13 +54,15 @@ def records_in_window(
 ) -> list[QuerySet[Any]]:
     """Select the customers of records whose moment lies in a window; one query for each border.
 
-    ``spans`` are the distances of the borders from the instant. The instant itself is always a border.
+    ``spans`` are the distances of the borders from the instant. The instant itself is always a border, and so is the
+    instant of the records, if the contexts look ahead of it.
     """
+    delays = dict.fromkeys([NO_DELAY, *spans, until.span_ahead])
     return [
         customer_keys(
             records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
         )
-        for span in dict.fromkeys([NO_DELAY, *spans])
+        for span in delays
     ]
 
 

@@ -16,6 +16,8 @@ from .errors import RuleError
 
 MAX_NUMBER = 10**30
 MAX_SPAN = timedelta(days=36_500)
+MAX_AHEAD = timedelta(days=400)
+"""How far ahead a rule can be asked."""
 MAX_TEXT_LENGTH = 1_000
 MAX_LIST_LENGTH = 1_000
 
@@ -50,6 +52,13 @@ def _span(value: Any) -> timedelta:
     span = parse_duration(value if isinstance(value, str) else "")
     if not timedelta(0) < span <= MAX_SPAN:
         raise ValueError(f"expected a span of at least a minute and at most {MAX_SPAN.days} days")
+    return span
+
+
+def _ahead(value: Any) -> timedelta:
+    span = _span(value)
+    if span > MAX_AHEAD:
+        raise ValueError(f"expected a span of at most {MAX_AHEAD.days} days")
     return span
 
 
@@ -127,8 +136,8 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _span_pattern(*units: str) -> str:
-    counts = {unit: regexes.positive_integer_up_to(MAX_SPAN // UNITS_BY_LETTER[unit]) for unit in units}
+def _span_pattern(*units: str, longest: timedelta = MAX_SPAN) -> str:
+    counts = {unit: regexes.positive_integer_up_to(longest // UNITS_BY_LETTER[unit]) for unit in units}
     return f"^0*({'|'.join(count + unit for unit, count in counts.items())})$"
 
 
@@ -159,6 +168,13 @@ SPAN = _schema(
     type="string",
     pattern=_span_pattern("m", "h", "d", "w"),
     examples=["90m", "12h", "30d", "4w"],
+)
+AHEAD = _schema(
+    _ahead,
+    title="SpanAhead",
+    type="string",
+    pattern=_span_pattern("m", "h", "d", "w", longest=MAX_AHEAD),
+    examples=["12h", "7d", "4w"],
 )
 DAYS = _schema(
     _days,

@@ -43,6 +43,8 @@ def differences(name: str, schema: dict[str, Any], known: Filter) -> Iterator[st
         yield f"The filter {name} and the oracle disagree on whether {parameter} must be given."
     if ("oneOf" in schema, "minProperties" in schema) != (bool(known.alone), known.needs_one):
         yield f"The filter {name} and the oracle disagree on whether one of several words must be given."
+    if set(schema.get("not", {}).get("required", ())) != set(known.exclusive):
+        yield f"The filter {name} and the oracle disagree on which parameters exclude one another."
 
 
 def words_of(schema: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from customers.models import Customer
 from segments.evaluation.context import context_at
+from segments.evaluation.expansion import expand_rule
 from segments.evaluation.matching import customers_matching
 from segments.rules import Condition, EvaluationContext, Rule, parse, registry
 from segments.rules.declarations import InlineParam, Param
@@ -36,7 +37,7 @@ slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetime], zone: ZoneInfo) -> None:
     """Compare the answers at each instant with those at the previous one."""
-    parsed = [parse(rule) for rule in several]
+    parsed = [expand_rule(parse(rule)) for rule in several]
     with (
         override_settings(TIME_ZONE=zone.key),
         time_machine.travel(instants[-1], tick=False),
@@ -57,16 +58,13 @@ def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetim
 def note_figures(several: Iterable[Rule], context: EvaluationContext) -> None:
     """Compute the statistics that the rules need: a refresh stores them for the next one."""
     for rule in several:
-        for condition in rule.conditions():
-            for needed in condition.statistics():
-                needed.value_in(context)
+        for needed in rule.statistics():
+            needed.value_in(context)
 
 
 def named(rule: Rule, since: EvaluationContext, until: EvaluationContext) -> set[int]:
     """Return the keys of the customers whose answers may differ, including new customers."""
-    queries = first_seen_in_window(since, until)
-    for condition in rule.conditions():
-        queries += condition.may_flip(since, until)
+    queries = first_seen_in_window(since, until) + rule.may_flip(since, until)
     return {key for query in queries for row in query for key in row.values()}
 
 
@@ -180,7 +178,7 @@ def test_each_filter_names_few_customers_for_a_minute(db):
     for since in MINUTES:
         with time_machine.travel(since + MINUTE, tick=False):
             before = context_at(since)
-            parsed = [parse(rule) for rule in several]
+            parsed = [expand_rule(parse(rule)) for rule in several]
             note_figures(parsed, before)
             now = context_at(since + MINUTE)
             counts = {

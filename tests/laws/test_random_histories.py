@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from unittest import mock
 from zoneinfo import ZoneInfo
@@ -166,7 +167,10 @@ class Played:
             assert segment.refreshed_at == at
 
     def past(self, at: datetime) -> oracle.Past:
-        return oracle.Past(self.arrived.shop(self.members), Clock(at, self.zone))
+        asked = Segment.objects.filter(is_active=True, slug__in=self.rules).values_list("slug", flat=True)
+        known = self.arrived.shop(self.members)
+        known = replace(known, rules={slug: self.rules[slug] for slug in asked})
+        return oracle.Past(known, Clock(at, self.zone))
 
     def look_at_changes(self, step: Step) -> None:
         new = Change.objects.filter(pk__gt=self.last_change, segment__kind=Segment.Kind.DYNAMIC).order_by(

@@ -12,6 +12,7 @@ from customers.facts import touched_customers, update
 from customers.models import Customer, Touched
 from segments.evaluation.compiler import compile_rules
 from segments.evaluation.context import context_at
+from segments.evaluation.expansion import expand_segments
 from segments.models import Change, Membership, Refresh, Segment
 from segments.refresh import candidates, differences, write
 from segments.refresh.engine import refresh_all
@@ -193,7 +194,9 @@ def test_differences_are_customers_whose_answers_differ_from_the_stored_members(
     refresh_all(NOON)
     Membership.objects.filter(segment=segments[0], customer__customer_id="c3").delete()
 
-    count = differences.evaluate(segments, compile_rules(segments), context_at(NOON + days(1)))
+    count = differences.evaluate(
+        segments, compile_rules(expand_segments(segments)), context_at(NOON + days(1))
+    )
 
     assert count == 2
     assert differing() == {"c3": (0b11, 0b10), "c29": (0b01, 0b11)}
@@ -204,7 +207,12 @@ def test_only_the_customers_in_a_table_are_evaluated(crowd) -> None:
     candidates.create_table()
     candidates.add_candidates(Customer.objects.filter(customer_id__in=["c1", "c2"]).values(key=F("pk")))
 
-    assert differences.evaluate(segments, compile_rules(segments), context_at(NOON), "candidates") == 2
+    assert (
+        differences.evaluate(
+            segments, compile_rules(expand_segments(segments)), context_at(NOON), "candidates"
+        )
+        == 2
+    )
     assert differing() == {"c1": (1, 0), "c2": (1, 0)}
 
 
@@ -234,7 +242,7 @@ def test_members_and_changes_follow_from_the_differences(crowd) -> None:
     note_answers(segment, "c1", "c2")
     [outcome] = write.write_differences(new_run(), NOON, [WrittenSegment(segment, "initial")])
     assert (outcome.size, outcome.entered, outcome.left) == (2, 2, 0)
-    write.write_outcomes(new_run(), NOON, [outcome])
+    write.write_outcomes(new_run(), NOON, [outcome], {})
     segment.refresh_from_db()
 
     note_answers(segment, "c2", "c3")

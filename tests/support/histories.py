@@ -18,7 +18,20 @@ from .oracle import FILTERS
 from .oracle_arrivals import Delivery, Sent
 from .oracle_operators import Clock, span, value_of_cell
 from .oracle_shop import Event, Line, Order, Person, Shop
-from .strategies import CONDITIONS, MOMENT, Json, at_times, both, conditions, parameters, rules, swept, words
+from .strategies import (
+    CONDITIONS,
+    MOMENT,
+    SPANS_AHEAD,
+    SWEPT,
+    Json,
+    at_times,
+    both,
+    conditions,
+    groups,
+    parameters,
+    rules,
+    words,
+)
 from .strategies_shops import instants, shops
 
 DELIVERIES = 3  # before a step's refresh
@@ -72,10 +85,7 @@ class History:
         self.everybody_from = everybody_from
 
 
-# What time alone changes, and what the others' orders change: of all conditions few do, and seldom.
-SWEPT: dict[str, st.SearchStrategy[Json]] = {
-    name: strategy for name, known in FILTERS.items() if (strategy := swept(known)) is not None
-}
+# What the others' orders change: of all conditions few do, and seldom.
 COMPARED = words(
     {
         name: parameters(replace(known, alone=(oracle_parameters.RELATIVE,)))
@@ -103,8 +113,11 @@ def histories(count: int) -> st.SearchStrategy[History]:
 
 def referring(*slugs: str) -> st.SearchStrategy[Json]:
     """Rules that ask for the members of other segments, alone and in groups."""
-    asked = both(words({"is": st.sampled_from(slugs)}), at_times(entered=words(MOMENT)))
-    alone = words({"in_segment": asked})
+    which = words({"is": st.sampled_from(slugs)})
+    asked = st.one_of(both(which, at_times(entered=words(MOMENT))), both(which, words({"in": SPANS_AHEAD})))
+    members = words({"in_segment": asked})
+    ahead = st.fixed_dictionaries({"in": SPANS_AHEAD, "rule": members | groups(members)})
+    alone = members | words({"ahead": ahead})
     grouped = st.tuples(alone, st.lists(conditions(), max_size=1)).map(lambda drawn: [drawn[0], *drawn[1]])
     return alone | words(dict.fromkeys(["all", "any", "none"], grouped))
 
@@ -194,22 +207,26 @@ def borders_of(shop: Shop, several: Sequence[Json]) -> list[datetime]:
         if isinstance(moment, datetime)
     }
     moments |= {entered_at for inside in shop.members.values() for entered_at in inside.values()}
-    spans = {timedelta(0), *map(span, spans_in(list(several)))}
+    spans = {timedelta(0), *spans_in(list(several))}
     nudges = (timedelta(0), value_pools.MICROSECOND, -value_pools.MICROSECOND)
     return sorted({moment + ahead + nudge for moment in moments for ahead in spans for nudge in nudges})
 
 
-def spans_in(rule: Any) -> Iterator[str]:
+def spans_in(rule: Any, ahead: timedelta = timedelta(0)) -> Iterator[timedelta]:
+    """Yield how long after a moment of the shop an answer can change."""
     match rule:
+        case {"in": str(given), **others}:
+            yield -ahead - span(given)
+            yield from spans_in(others, ahead + span(given))
         case dict():
             for name, value in rule.items():
                 if name in ("within_last", "not_within_last", "older_than"):
-                    yield value
+                    yield span(value) - ahead
                 else:
-                    yield from spans_in(value)
+                    yield from spans_in(value, ahead)
         case list():
             for one in rule:
-                yield from spans_in(one)
+                yield from spans_in(one, ahead)
 
 
 class Sender:

@@ -49,7 +49,9 @@ from .oracle_parameters import (
     PRODUCT,
     PROPERTY,
     RELATIVE,
+    RULE,
     SPAN,
+    SPAN_AHEAD,
     TEXT,
     choice,
     takes,
@@ -85,14 +87,28 @@ def evaluated(rule: Words, past: Past) -> set[str]:
 
 @dataclass(frozen=True)
 class Past:
-    """The shop as of an instant: customers first seen later do not exist."""
+    """The shop as of an instant: customers first seen later do not exist.
+
+    Asked ahead, the clock is later than ``start``, whose records and statistics are those of the shop. With
+    ``asks_rules``, the members of other segments are whom their rules match, not the stored ones.
+    """
 
     shop: Shop
     clock: Clock
+    asks_rules: bool = False
+    earlier: Past | None = None
+
+    @property
+    def start(self) -> Past:
+        return self.earlier or self
+
+    def ahead(self, span: timedelta) -> Past:
+        clock = Clock(self.clock.at + span, self.clock.zone)
+        return Past(self.shop, clock, asks_rules=True, earlier=self.start)
 
     @cached_property
     def customers(self) -> dict[str, Customer]:
-        at = self.clock.at
+        at = self.start.clock.at
         return {person.key: Customer(person, at) for person in self.shop.people if person.met_at <= at}
 
     @cached_property
@@ -172,13 +188,13 @@ def last_order(p: Words, past: Past) -> set[str]:
 
 @takes(NUMBER.among(value_pools.AMOUNTS), RELATIVE, during=PERIOD)
 def total_spent(p: Words, past: Past) -> set[str]:
-    return number_or_relative(p, past, lambda x: spent(past.orders(p, x.counting)))
+    return number_or_relative(p, past, lambda then, x: spent(then.orders(p, x.counting)))
 
 
 @takes(NUMBER.among(value_pools.AMOUNTS), RELATIVE, during=PERIOD)
 def average_order_value(p: Words, past: Past) -> set[str]:
-    def value(customer: Customer) -> Fraction | None:
-        orders = past.orders(p, customer.counting)
+    def value(then: Past, customer: Customer) -> Fraction | None:
+        orders = then.orders(p, customer.counting)
         return mean([order.value for order in orders]) if orders else None
 
     return number_or_relative(p, past, value)
@@ -256,7 +272,8 @@ def event_count(p: Words, past: Past) -> set[str]:
 
 @takes(needs_one=True, recency=SCORE, frequency=SCORE, monetary=SCORE)
 def rfm(p: Words, past: Past) -> set[str]:
-    now, buyers = past.clock.at, past.buyers
+    # Time alone moves no score: the cuts are moments.
+    now, buyers = past.start.clock.at, past.buyers
     ages = {key: Fraction((now - x.counting[-1].placed_at) // MICROSECOND) for key, x in buyers.items()}
     scores = {
         "recency": {key: 6 - score for key, score in quintiles(ages).items()},
@@ -346,11 +363,25 @@ def refund_count(p: Words, past: Past) -> set[str]:
     return past.those(lambda x: number(p, Fraction(len([o for o in past.orders(p, x.orders) if o.refunded]))))
 
 
-@takes(is_=NAME.among(value_pools.SLUGS).required(), entered=MOMENT)
+@takes(
+    exclusive=("in", "entered"),
+    is_=NAME.among(value_pools.SLUGS).required(),
+    in_=SPAN_AHEAD,
+    entered=MOMENT,
+)
 def in_segment(p: Words, past: Past) -> set[str]:
+    if "in" in p:
+        return in_segment({"is": p["is"]}, past.ahead(span(p["in"])))
+    if "entered" not in p and past.asks_rules and p["is"] in past.shop.rules:
+        return evaluated(past.shop.rules[p["is"]], past)
     members = past.shop.members.get(p["is"], {})
     inside = set(members) & set(past.customers)
-    return {key for key in inside if "entered" not in p or past.when(p["entered"], members[key])}
+    return {key for key in inside if "entered" not in p or past.start.when(p["entered"], members[key])}
+
+
+@takes(in_=SPAN_AHEAD.required(), rule=RULE.required())
+def ahead(p: Words, past: Past) -> set[str]:
+    return evaluated(p["rule"], past.ahead(span(p["in"])))
 
 
 @takes(between=BUCKETS.required(), salt=NAME.among(("a", "spring", "ß")))
@@ -362,11 +393,15 @@ def random_bucket(p: Words, past: Past) -> set[str]:
 # What several filters need ------------------------------------------------------------------------
 
 
-def number_or_relative(p: Words, past: Past, value: Callable[[Customer], Fraction | None]) -> set[str]:
+def number_or_relative(p: Words, past: Past, value: Callable[[Past, Customer], Fraction | None]) -> set[str]:
     if not p.keys() & {"above", "below", "top_percent", "bottom_percent"}:
-        return past.those(lambda x: number(p, value(x)))
-    values = {key: value(customer) for key, customer in past.buyers.items()}
-    return relative(p, {key: one for key, one in values.items() if one is not None})
+        return past.those(lambda x: number(p, value(past, x)))
+
+    def of_buyers(then: Past) -> dict[str, Fraction]:
+        values = {key: value(then, customer) for key, customer in then.buyers.items()}
+        return {key: one for key, one in values.items() if one is not None}
+
+    return relative(p, of_buyers(past), of_buyers(past.start))
 
 
 def spent(orders: list[Order]) -> Fraction:

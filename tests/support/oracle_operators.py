@@ -102,8 +102,8 @@ def number(words: Words, value: Fraction | None) -> bool:
             return exact(low) <= value <= exact(high)
 
 
-def relative(words: Words, population: Mapping[str, Fraction]) -> set[str]:
-    """Who of the population stands above, below, at the top or at the bottom of it."""
+def relative(words: Words, values: Mapping[str, Fraction], population: Mapping[str, Fraction]) -> set[str]:
+    """Whose value stands above, below, at the top or at the bottom of the population's values."""
     if not population:
         return set()
 
@@ -113,13 +113,13 @@ def relative(words: Words, population: Mapping[str, Fraction]) -> set[str]:
         case "above" | "below":
             figure = mean(ordered) if operand == "average" else median(ordered)
             if word == "above":
-                return {key for key, value in population.items() if value > figure}
-            return {key for key, value in population.items() if value < figure}
+                return {key for key, value in values.items() if value > figure}
+            return {key for key, value in values.items() if value < figure}
         case _:
             how_many = ceil(exact(operand) / 100 * len(ordered))
             if word == "top_percent":
-                return {key for key, value in population.items() if value >= ordered[-how_many]}
-            return {key for key, value in population.items() if value <= ordered[how_many - 1]}
+                return {key for key, value in values.items() if value >= ordered[-how_many]}
+            return {key for key, value in values.items() if value <= ordered[how_many - 1]}
 
 
 # Moments ------------------------------------------------------------------------------------------

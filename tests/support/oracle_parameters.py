@@ -64,6 +64,8 @@ PRODUCT = Kind(
 PROPERTY = Kind("property", frozenset({"property"}) | oracle_operators.TEXT | oracle_operators.NUMBER)
 FLAG = Kind("flag")
 SPAN = Kind("span")
+SPAN_AHEAD = Kind("span ahead")
+RULE = Kind("rule")
 DAYS = Kind("days")
 NAME = Kind("name")
 BUCKETS = Kind("buckets")
@@ -73,12 +75,14 @@ BUCKETS = Kind("buckets")
 class Filter:
     """What a filter takes, and whom it matches.
 
-    Of the words of the kinds that stand ``alone`` exactly one is given; ``named`` parameters have a name of their own.
+    Of the words of the kinds that stand ``alone`` exactly one is given; ``named`` parameters have a name of their own,
+    of the ``exclusive`` ones at most one is given.
     """
 
     alone: tuple[Kind, ...]
     named: Mapping[str, Kind]
     needs_one: bool
+    exclusive: tuple[str, ...]
     matching: Callable[[oracle_operators.Words, Any], set[str]]
 
     @property
@@ -99,12 +103,14 @@ FILTERS: dict[str, Filter] = {}
 Function = Callable[[oracle_operators.Words, Any], set[str]]
 
 
-def takes(*alone: Kind, needs_one: bool = False, **named: Kind) -> Callable[[Function], Function]:
+def takes(
+    *alone: Kind, needs_one: bool = False, exclusive: tuple[str, ...] = (), **named: Kind
+) -> Callable[[Function], Function]:
     """Tell the oracle a filter: the function of its name, and its parameters (``is_`` for the word ``is``)."""
 
     def tell(function: Function) -> Function:
         parameters = {name.rstrip("_"): kind for name, kind in named.items()}
-        FILTERS[function.__name__] = Filter(alone, parameters, needs_one, function)
+        FILTERS[function.__name__] = Filter(alone, parameters, needs_one, exclusive, function)
         return function
 
     return tell

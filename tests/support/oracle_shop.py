@@ -104,6 +104,8 @@ class Person:
 class Shop:
     people: tuple[Person, ...] = ()
     members: dict[str, dict[str, datetime]] = field(default_factory=dict)
+    rules: dict[str, Any] = field(default_factory=dict)
+    """The rules of segments that are asked by them at other instants, by slug."""
 
 
 @dataclass(frozen=True)

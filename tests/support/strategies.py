@@ -91,7 +91,22 @@ FIXED = {"before": DATES, "on_or_after": DATES, "between": pairs(DATES)}
 PERIOD: Operands = {"within_last": SPANS, **FIXED}
 MOMENT: Operands = {"within_last": SPANS, "not_within_last": SPANS, "ever": st.booleans(), **FIXED}
 LATELY = words(dict.fromkeys(["within_last", "not_within_last"], SPANS))
-SWEPT_KINDS = {"moment": LATELY, "period": words({"within_last": SPANS}), "span": SPANS, "days": DAYS}
+
+
+@st.composite
+def nested_rules(draw: st.DrawFn, *, swept: bool) -> Json:
+    """Rules that are asked ahead. They are drawn late, since conditions that contain them contain themselves."""
+    return draw(ANY_SWEPT if swept else NESTED_RULE)
+
+
+SPANS_AHEAD = st.sampled_from(["1d", "7d", "30d", "4w", "12h", "90m", "120d"])
+SWEPT_KINDS = {
+    "moment": LATELY,
+    "period": words({"within_last": SPANS}),
+    "span": SPANS,
+    "days": DAYS,
+    "rule": nested_rules(swept=True),
+}
 
 PERCENT = st.sampled_from([1, 20, 33.3, 50, 62.5, 100])
 FIGURE = st.sampled_from(["average", "median"])
@@ -145,6 +160,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "property": PROPERTY,
     "flag": st.booleans(),
     "span": SPANS,
+    "span ahead": SPANS_AHEAD,
+    "rule": nested_rules(swept=False),
     "days": DAYS,
     "buckets": pairs(st.sampled_from([0, 10, 25, 49, 50, 75, 99])),
 }
@@ -158,7 +175,17 @@ def parameters(filter_: Filter) -> Words:
     needed = {name: drawn(kind) for name, kind in filter_.named.items() if kind.is_required}
     alone = [st.one_of(*map(drawn, filter_.alone))] if filter_.alone else []
     some = at_times(**optional) if alone or needed else st.fixed_dictionaries({}, optional=optional)
-    return both(st.fixed_dictionaries(needed), *alone, some)
+    return one_of_exclusive(filter_, both(st.fixed_dictionaries(needed), *alone, some))
+
+
+def one_of_exclusive(filter_: Filter, drawn: Words) -> Words:
+    """Keep one of the parameters of which at most one is given."""
+
+    def kept(given: Json) -> Json:
+        others = [name for name in given if name in filter_.exclusive][1:]
+        return {name: value for name, value in given.items() if name not in others}
+
+    return drawn.map(kept) if filter_.exclusive else drawn
 
 
 def swept(filter_: Filter) -> Words | None:
@@ -172,7 +199,7 @@ def swept(filter_: Filter) -> Words | None:
     needed = {name: drawn(kind) for name, kind in filter_.named.items() if kind.is_required}
     others = {name: drawn(kind) for name, kind in filter_.named.items() if name not in needed | always}
     alone = [LATELY] if moments else [st.one_of(*map(drawn, filter_.alone))] if filter_.alone else []
-    return both(st.fixed_dictionaries(needed | always), *alone, at_times(**others))
+    return one_of_exclusive(filter_, both(st.fixed_dictionaries(needed | always), *alone, at_times(**others)))
 
 
 CONDITIONS: dict[str, Words] = {name: parameters(known) for name, known in oracle.FILTERS.items()}
@@ -181,6 +208,11 @@ CONDITIONS: dict[str, Words] = {name: parameters(known) for name, known in oracl
 # Rules --------------------------------------------------------------------------------------------
 
 ANY_CONDITION = words(CONDITIONS)
+SWEPT: dict[str, Words] = {
+    name: strategy for name, known in oracle.FILTERS.items() if (strategy := swept(known)) is not None
+}
+"""What time alone changes: of all conditions few do, and seldom."""
+ANY_SWEPT: Words = words({name: strategy for name, strategy in SWEPT.items() if name != "ahead"})
 
 
 def conditions() -> Words:
@@ -196,3 +228,12 @@ def rules(max_leaves: int = 8) -> Words:
 def groups(children: Words) -> Words:
     some = st.lists(children, min_size=1, max_size=3)
     return words({"all": some, "any": some, "none": some})
+
+
+NESTED_RULE: Words = st.one_of(
+    words({name: strategy for name, strategy in CONDITIONS.items() if name != "ahead"}),
+    ANY_SWEPT,
+    st.recursive(ANY_SWEPT, groups, max_leaves=3),
+    words({"ahead": st.fixed_dictionaries({"in": SPANS_AHEAD, "rule": ANY_SWEPT})}),
+)
+"""Rules that are asked ahead."""

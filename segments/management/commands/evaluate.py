@@ -37,7 +37,8 @@ class Command(BaseCommand):
         """Print one line for each rule of a list."""
         given, listed = self._given(segment, rule)
         rules = [self._read(one, f"[{place}]." if listed else "") for place, one in enumerate(given)]
-        context = context_at(at or datetime.now(UTC))
+        # At another instant there are no stored members to ask for.
+        context = context_at(at or datetime.now(UTC), asks_rules=at is not None)
         for one in rules:
             customers = customers_matching(one, context)
             if not ids:
@@ -51,7 +52,7 @@ class Command(BaseCommand):
     def _read(self, given: Any, place: str) -> Rule:
         try:
             rule = parse(given)
-            references.check_references_exist(rule)
+            references.check_references_of(rule)
         except RuleError as error:
             raise CommandError(f"{place}{error}") from None
         return rule

@@ -1,5 +1,5 @@
 """The filters. Importing this package registers all of them."""
 
-from . import behaviour, orders, profile, rfm, sampling, segments, spending
+from . import ahead, behaviour, orders, profile, rfm, sampling, segments, spending
 
-__all__ = ["behaviour", "orders", "profile", "rfm", "sampling", "segments", "spending"]
+__all__ = ["ahead", "behaviour", "orders", "profile", "rfm", "sampling", "segments", "spending"]
