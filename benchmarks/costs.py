@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import harness  # noqa: F401 — it sets up Django
 import psutil
 from django.db import connection
 

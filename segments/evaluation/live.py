@@ -123,10 +123,11 @@ def _load(state: State) -> LiveSegments:
 
 
 STATE_COLUMNS: Final = (
-    "id, version, slug, (SELECT max(refresh_id) FROM segments_segment WHERE kind = 'dynamic')"
+    "id, version, slug, (SELECT max(refresh_id) FROM segments_segment WHERE kind = 'dynamic'),"
+    " (SELECT max(updated_at) FROM segments_segment)"
 )
 """What tells whether compiled rules and statistics are still valid: key, version and slug of each segment, and the
-latest refresh of any.
+latest refresh and edit of any, since a rule may ask other segments ahead.
 """
 
 _ACTIVE: Final = (
