@@ -36,8 +36,8 @@ def _read_state(anonymous_id: str) -> tuple[live.State, int]:
     # PostgreSQL rejects NUL characters, so no customer has such an id.
     value = "" if "\x00" in anonymous_id else to_nfc(anonymous_id)
     rows = execution.fetch_all(_PUBLIC, [Identity.Kind.ANONYMOUS_ID.value, value])
-    customer = rows[0][4] if rows else None
-    return tuple(row[:4] for row in rows), NO_CUSTOMER if customer is None else customer
+    customer = rows[0][-1] if rows else None
+    return tuple(row[:-1] for row in rows), NO_CUSTOMER if customer is None else customer
 
 
 def _list_slugs(published: live.LiveSegments, customer: int) -> list[str]:
