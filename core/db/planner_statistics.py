@@ -44,6 +44,7 @@ class TemporaryTableStatistics:
         self.filled: set[str] = set()
         self.joins_large: set[str] = set()
         self.analyzed: set[str] = set()
+        self.tolerances: dict[str, int] = {}
 
     def __call__(self, execute: Execute, sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         """Analyze the changed tables that a statement joins, run it, and count the rows that it changed."""
@@ -61,6 +62,10 @@ class TemporaryTableStatistics:
         if joins_large:
             self.joins_large.add(name)
 
+    def tolerate(self, name: str, rows: int) -> None:
+        """Let so many rows of a large table change before it is analyzed again. 0 ends it."""
+        self.tolerances[name] = rows
+
     def add_changed_rows(self, name: str, rows: int) -> None:
         """Count rows that changed other than by a statement, such as by COPY."""
         self.changed[name] = self.changed.get(name, 0) + max(rows, 0)
@@ -75,6 +80,7 @@ class TemporaryTableStatistics:
         """Forget all tables, because the connection is new."""
         self.columns.clear()
         self.changed.clear()
+        self.tolerances.clear()
         self.existing.clear()
         self.joins_large.clear()
         self.analyzed.clear()
@@ -96,7 +102,9 @@ class TemporaryTableStatistics:
 
     def _enough_changes(self, name: str) -> int:
         """Return how many changed rows make the statistics of a table outdated."""
-        return 1 if name in self.joins_large and name not in self.analyzed else MAX_UNANALYZED_ROWS
+        if name in self.joins_large and name not in self.analyzed:
+            return 1
+        return max(MAX_UNANALYZED_ROWS, self.tolerances.get(name, 0) if name in self.analyzed else 0)
 
     def _analyze(self, name: str) -> None:
         self.changed[name] = 0

@@ -50,6 +50,12 @@ def copy_rows(name: str, table: str, condition: str, params: Params = None) -> i
     return execute(f"INSERT INTO {name} SELECT * FROM {table} WHERE {condition}", params)
 
 
+def tolerate_changes(name: str, rows: int) -> None:
+    """Let so many rows of a large table change before the planner's statistics are updated. 0 ends it."""
+    if tables := planner_statistics.table_statistics(connection):
+        tables.tolerate(name, rows)
+
+
 def load_rows(table: str, columns: Sequence[str], records: Iterable[Row]) -> None:
     """Insert rows into a temporary table: with COPY on PostgreSQL, one prepared INSERT on SQLite."""
     names = ", ".join(columns)

@@ -3,7 +3,9 @@
 On SQLite, building a query fills the temporary tables that it reads. So run each one before the next is built.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from core.db import dialect
 from core.db.backends import is_postgresql
@@ -12,6 +14,19 @@ from core.db.sql import Sql, compose
 from customers.models import COUNTING_STATUSES
 
 from .definitions import MAX_SUM, SESSION_GAP_MINUTES, Fact, declared_facts
+from .selection import APPENDED_EVENTS_TABLE, APPENDED_ORDERS_TABLE, FACTS_TABLE
+
+
+@dataclass(frozen=True)
+class MergedTables:
+    """The rows of facts that appended records are merged into, and the records."""
+
+    facts: str = FACTS_TABLE
+    events: str = APPENDED_EVENTS_TABLE
+    orders: str = APPENDED_ORDERS_TABLE
+
+
+STORED_TABLES: Final = MergedTables()
 
 
 def recompute_sql(customers: Sql, at: datetime, *, only_existing: bool = False) -> Sql:
@@ -63,7 +78,13 @@ def first_ahead_sql(customers: Sql, at: datetime) -> Sql:
     )
 
 
-def merge_sql(customers: Sql, *, with_orders: bool, customer: int | None = None) -> Sql:
+def merge_sql(
+    customers: Sql,
+    *,
+    with_orders: bool,
+    customer: int | None = None,
+    tables: MergedTables = STORED_TABLES,
+) -> Sql:
     """Return a query that merges appended records into the stored rows of customers, selected by primary key.
 
     Appended records are not older than stored ones, and each customer has at most one appended order: see
@@ -72,13 +93,13 @@ def merge_sql(customers: Sql, *, with_orders: bool, customer: int | None = None)
     """
     # Sub-selects, not a join: statistics of the queue lag behind, and the planner would read all rows of facts.
     its = "a.customer_id" if customer is None else str(customer)
-    stored = f"FROM customers_facts f WHERE f.customer_id = {its}"
+    stored = f"FROM {tables.facts} f WHERE f.customer_id = {its}"
     latest_order, joined, first_at = f"(SELECT f.uncancelled_order_at {stored})", Sql(""), ["e.first_at"]
     if with_orders:
-        appended = f"FROM customers_appendedorder r WHERE r.customer_id = {its} AND r.status <> 'cancelled'"
+        appended = f"FROM {tables.orders} r WHERE r.customer_id = {its} AND r.status <> 'cancelled'"
         latest_order = dialect.greatest_sql(latest_order, f"(SELECT max(r.placed_at) {appended})")
         orders = compose(
-            "SELECT * FROM customers_appendedorder WHERE customer_id IN ({customers})", customers=customers
+            f"SELECT * FROM {tables.orders} WHERE customer_id IN ({{customers}})", customers=customers
         )
         joined = compose(
             "LEFT JOIN {orders} ON o.customer_id = c.id", orders=_relation("o", _order_facts_sql(orders))
@@ -86,7 +107,7 @@ def merge_sql(customers: Sql, *, with_orders: bool, customer: int | None = None)
         first_at.append("o.first_at")
     events = compose(
         f"""SELECT a.*, (SELECT f.last_event_at {stored}) AS stored_event_at, {latest_order} AS latest_order_at
-            FROM customers_appendedevent a WHERE customer_id IN ({{customers}})""",
+            FROM {tables.events} a WHERE customer_id IN ({{customers}})""",
         customers=customers,
     )
     values = [
@@ -100,7 +121,7 @@ def merge_sql(customers: Sql, *, with_orders: bool, customer: int | None = None)
         f"""
         SELECT id, first_seen_at, {_all_columns_sql()} FROM (
             SELECT c.id, {dialect.least_sql(known, *first_at)} AS first_seen_at, {", ".join(values)}
-            FROM customers_customer c LEFT JOIN customers_facts f ON f.customer_id = c.id
+            FROM customers_customer c LEFT JOIN {tables.facts} f ON f.customer_id = c.id
             LEFT JOIN {{events}} ON e.customer_id = c.id {{joined}}
             WHERE c.id IN ({{customers}})
         ) AS summed WHERE true""",

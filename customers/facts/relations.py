@@ -142,6 +142,12 @@ def prepare_recomputed_relation(at: datetime, customers: Sql = ALL_CUSTOMERS) ->
     return "facts_as_of"
 
 
+def prepare_past_relation(at: datetime) -> None:
+    """Let the temporary table have the facts of all customers at an instant in the past."""
+    if prepare_relation(at) == "facts":
+        _copy_facts(compose("first_seen_at <= {until}", until=dialect.datetime_param(at)))
+
+
 def _fill_as_of(customers: Sql, at: datetime) -> None:
     execution.execute(_INTO_AS_OF + queries.recompute_sql(customers, at, only_existing=True))
 

@@ -68,6 +68,7 @@ class CompiledRules:
         self.rules, self.zone = rules, zone
         self._statements: dict[tuple[str, str], CompiledStatement] = {}
         self._of_customer: dict[str, tuple[Template, EvaluationContext]] = {}
+        self._flips: dict[str, list[CompiledStatement]] = {}
 
     @cached_property
     def statistics(self) -> list[list[Statistic]]:
@@ -127,11 +128,12 @@ class CompiledRules:
 
         They include the customers first seen between the two instants.
         """
-        return [statement.filled(since, until) for statement in self._may_flip]
+        if until.facts not in self._flips:
+            self._flips[until.facts] = self._compile_flips(until.facts)
+        return [statement.filled(since, until) for statement in self._flips[until.facts]]
 
-    @cached_property
-    def _may_flip(self) -> list[CompiledStatement]:
-        since, until = placeholder_context(self.zone), placeholder_context(self.zone)
+    def _compile_flips(self, facts: str) -> list[CompiledStatement]:
+        since, until = placeholder_context(self.zone, facts), placeholder_context(self.zone, facts)
         queries = first_seen_in_window(since, until)
         for rule in self.rules:
             queries += rule.may_flip(since, until)

@@ -111,8 +111,9 @@ def plan_refresh(
     chosen = {segment.pk for segment in selected}
     others = [segment for segment in dynamic if segment.is_incremental and segment.pk not in chosen]
     empties_queue = not any(segment.is_active for segment in others)
+    relation = _prepare_relation(state, instant)
     context = EvaluationContext(
-        instant, shop_zone(), _prepare_relation(state, instant), PopulationStatistics(totals=totals)
+        instant, shop_zone(), relation, PopulationStatistics(totals=totals if relation == "facts" else None)
     )
     rules, invalid = _parse_rules(state, selected)
     previous = _latest_refresh(selected)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet, Value
 
-from customers.models import COUNTING_STATUSES, Event, Order
+from customers.models import COUNTING_STATUSES, Event, Facts, FactsAsOf, Order
 
 from .late_params import LateInstant, LateParam
 from .population import PopulationStatistics, StatisticValue
@@ -71,6 +71,15 @@ class EvaluationContext:
 
     def fact(self, name: str) -> F:
         return F(f"{self.facts}__{name}")
+
+    def facts_rows(self) -> QuerySet[Any]:
+        """Return the rows of the relation that holds the facts."""
+        return Facts.objects.all() if self.facts == "facts" else FactsAsOf.objects.all()
+
+    @property
+    def has_totals(self) -> bool:
+        """Whether the totals of buyers are those of its facts."""
+        return self.facts == "facts" or self.statistics.totals is not None
 
     @property
     def customer_key(self) -> OuterRef | Value:

@@ -7,7 +7,7 @@ from django.db.models import BigIntegerField, F, Func, Q, QuerySet, Subquery, Su
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 
-from customers.models import Customer, Facts
+from customers.models import Customer
 
 from . import population
 from .base import Condition
@@ -76,7 +76,7 @@ def threshold_statistic(
     """
 
     def compute(context: EvaluationContext) -> StatisticValue:
-        if relative.value == "average" and not changes_with_time and context.facts == "facts":
+        if relative.value == "average" and not changes_with_time and context.has_totals:
             return population.average_from_totals(measure, context.statistics.totals)
         values = buyers_queryset(context, value(context))
         match relative.word, relative.value:
@@ -117,6 +117,6 @@ def passed_buyers_queryset(
     """Select the buyers whose value the statistic passes. Without ``value``, the fact named by ``measure`` is used."""
     if value is None:
         passed = passed_by_statistic_q(measure, threshold, since, until)
-        return customer_keys(Facts.objects.filter(passed, order_count__gte=1))
+        return customer_keys(until.facts_rows().filter(passed, order_count__gte=1))
     buyers = buyers_queryset(until, value)
     return customer_keys(buyers.filter(passed_by_statistic_q("value", threshold, since, until)))

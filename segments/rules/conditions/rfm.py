@@ -12,7 +12,6 @@ from django.db.models.functions import Concat
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from core.values.decimals import from_units
-from customers.models import Facts
 from segments.rules import population
 from segments.rules.base import Condition, Exposure, Preset, condition
 from segments.rules.context import EvaluationContext, Statistic
@@ -101,7 +100,7 @@ class Rfm(Condition):
                 )
                 for place in range(4)
             ]
-            queries.append(customer_keys(Facts.objects.filter(reduce(or_, between), order_count__gte=1)))
+            queries.append(customer_keys(until.facts_rows().filter(reduce(or_, between), order_count__gte=1)))
         return queries
 
     def value(self, context: EvaluationContext) -> Any:
