@@ -96,9 +96,14 @@ def with_segment_names(rule: Rule) -> Rule:
 
 
 def segment_names(rules: Iterable[Rule]) -> dict[str, str]:
-    """Return the names of the segments that rules refer to, by their slugs."""
-    slugs = {slug for rule in rules for slug in rule.references()}
-    return dict(Segment.objects.filter(slug__in=slugs).values_list("slug", "name")) if slugs else {}
+    """Return the names of the segments that rules refer to, also through those that they ask ahead, by their slugs."""
+    given = list(rules)
+    slugs = {slug for rule in given for slug in rule.references()}
+    if not slugs:
+        return {}
+    is_ahead = any(rule.span_ahead() for rule in given)
+    named = Segment.objects.all() if is_ahead else Segment.objects.filter(slug__in=slugs)
+    return dict(named.order_by().values_list("slug", "name"))
 
 
 def referring_segments(slug: str) -> list[Segment]:

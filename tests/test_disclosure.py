@@ -33,11 +33,14 @@ TELLING: list[Any] = [
 NESTED = [
     {"all": [{"known": {"is": True}}, {"any": [{"none": [TELLING[0]]}, {"order_count": {"is": 0}}]}]},
     {"none": [{"none": [TELLING[3]]}]},
+    {"ahead": {"in": "7d", "rule": {"all": [{"known": {"is": True}}, TELLING[1]]}}},
 ]
 FREE: list[Any] = [
     {"event_count": {"event": "Product Viewed", "at_least": 1}},
     {"contact": {"has": "email"}},
     {"all": [{"known": {"is": True}}, {"in_segment": {"is": "berlin"}}]},
+    {"ahead": {"in": "7d", "rule": {"last_activity": {"not_within_last": "30d"}}}},
+    {"in_segment": {"is": "berlin", "in": "7d"}},
 ]
 
 

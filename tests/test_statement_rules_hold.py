@@ -51,6 +51,7 @@ from tests.support.tracking_messages import identify, message, send, source, tra
 pytestmark = pytest.mark.django_db
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+AHEAD = {"ahead": {"in": "30d", "rule": {"none": [{"last_order": {"within_last": "60d"}}]}}}
 SPENDERS = {"total_spent": {"above": "average"}}
 
 
@@ -85,6 +86,7 @@ def refreshed() -> None:
     segment_store.install_templates()
     shop.segment("spenders", SPENDERS)
     shop.segment("known-spenders", {"in_segment": {"is": "spenders"}})
+    shop.segment("soon-lost", {"all": [{"in_segment": {"is": "lost", "in": "7d"}}, AHEAD]})
     refresh_all(NOON)
 
 

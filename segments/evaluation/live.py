@@ -20,7 +20,7 @@ from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleEr
 
 from .compiler import MAX_RULES_PER_STATEMENT, CompiledRules, compile_rules
 from .context import shop_zone
-from .expansion import expand_segments
+from .expansion import expand_rule, expand_segments
 
 State = tuple[execution.Row, ...]
 
@@ -40,8 +40,9 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
 
 
 def compute_rule_statistics(rules: Iterable[Rule], context: EvaluationContext) -> None:
-    """Compute the statistics that rules need and no refresh has stored."""
-    compute_statistics((statistic for rule in rules for statistic in rule.statistics()), context)
+    """Compute the statistics that rules, and those that they ask, need and no refresh has stored."""
+    expanded = [expand_rule(rule, asks_rules=context.asks_rules) for rule in rules]
+    compute_statistics((statistic for rule in expanded for statistic in rule.statistics()), context)
 
 
 def compute_statistics(statistics: Iterable[Statistic], context: EvaluationContext) -> None:
@@ -59,6 +60,9 @@ class LiveSegments:
     compiled: Sequence[tuple[Sequence[str], CompiledRules]] = ()
     statistics: frozenset[Statistic] = frozenset()
     lists: Mapping[int, str] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
+    """The slugs of the segments that the rules ask ahead; their rules are part of the compiled ones."""
+    asked_state: State = ()
     statistic_values: PopulationStatistics = field(default_factory=PopulationStatistics)
 
     def matching_slugs(self, customer: int, at: datetime) -> list[str]:
@@ -93,14 +97,24 @@ class LiveSegmentsCache:
     def get(self, state: State) -> LiveSegments:
         """Return the segments in this state. A state is rows that begin with ``STATE_COLUMNS``."""
         latest = self._latest
-        if latest.state != state:
+        if latest.state != state or (latest.asked and latest.asked_state != _read_asked_state(latest.asked)):
             latest = self._latest = _load(state)
         return latest
+
+
+def _read_asked_state(slugs: Iterable[str]) -> State:
+    """Return what tells whether segments that are asked ahead have another rule now, or answer by their members."""
+    columns = ("pk", "version", "slug", "is_active", "last_error")
+    return tuple(Segment.objects.filter(slug__in=slugs).order_by("pk").values_list(*columns))
 
 
 def _load(state: State) -> LiveSegments:
     segments = Segment.objects.filter(pk__in=[row[0] for row in state]).only("kind", "slug", "rule")
     rules = readable_segments(segment for segment in segments if segment.is_dynamic)
+    asked = frozenset(
+        slug for one in expand_segments(rules) if one.asked_digest for slug in one.rule.references()
+    )
+    asked_state = _read_asked_state(asked) if asked else ()  # before the rules, which may be edited meanwhile
     compiled = [
         ([segment.slug for segment in batch], compile_rules(expand_segments(batch)))
         for start in range(0, len(rules), MAX_RULES_PER_STATEMENT)
@@ -118,6 +132,8 @@ def _load(state: State) -> LiveSegments:
             for statistic in statistics_of_rule
         ),
         {segment.pk: segment.slug for segment in segments if not segment.is_dynamic},
+        asked,
+        asked_state,
         PopulationStatistics(stored or {}),
     )
 
@@ -188,7 +204,9 @@ def _compiled_batches(
     for start in range(0, len(segments), MAX_RULES_PER_STATEMENT):
         batch = segments[start : start + MAX_RULES_PER_STATEMENT]
         compiled = compile_rules(expand_segments(batch))
-        compute_rule_statistics(compiled.rules, context)
+        compute_statistics(
+            (statistic for statistics in compiled.statistics for statistic in statistics), context
+        )
         yield batch, compiled
 
 

@@ -158,6 +158,9 @@ class Group(Rule):
     def parts(self, context: EvaluationContext) -> Sequence[tuple[Rule, EvaluationContext]]:
         return [(rule, context) for rule in self.rules]
 
+    def references(self) -> set[str]:
+        return set().union(*(rule.references() for rule in self.rules))
+
     def conditions(self) -> Iterator[Condition]:
         for rule in self.rules:
             yield from rule.conditions()

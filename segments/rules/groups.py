@@ -54,9 +54,8 @@ class NoneOf(Group):
 
 
 def part_sentence(rule: Rule) -> str:
-    if isinstance(rule, Condition) or (isinstance(rule, Group) and len(rule.rules) == 1):
-        return rule.sentence()
-    return f"({rule.sentence()})"
+    is_several = isinstance(rule, Group) and len(rule.rules) > 1
+    return f"({rule.sentence()})" if is_several else rule.sentence()
 
 
 def conditions_by_path(rule: Rule, path: str = "rule") -> Iterator[tuple[str, Condition]]:

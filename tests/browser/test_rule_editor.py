@@ -65,6 +65,11 @@ FOUND_BY = {
     "engagement": "Last activity",
     "lost": "Has not ordered for a while",
     "at risk": "Good customers at risk by RFM",
+    "about to": "In the future",
+    "soon": "In the future",
+    "about to churn": "Will soon be inactive",
+    "will be": "In the future",
+    "future": "In the future",
     "win back": "Has not ordered for a while",
     "recency": "RFM scores",
     "RFM": "RFM scores",
@@ -198,10 +203,11 @@ def test_filters_are_found_by_the_words_of_marketers(page: Page, shop: Installat
 
 def test_every_filter_has_an_opposite_in_place(page: Page, shop: Installation):
     conditions = [{name: cls.example} for name, cls in registry.items()]
+    own = page.locator(".rule-condition:not(.rule-condition .rule-condition)")
     show(page, shop, {"any": conditions})
 
-    for name, cls in registry.items():
-        condition = page.locator(f'.rule-condition[data-path*=".{name}"]')
+    for place, (name, cls) in enumerate(registry.items()):
+        condition = page.locator(f'.rule-condition[data-path="rule.any[{place}].{name}"]')
         if verbs := condition.get_by_role("button", name=cls.verbs[1], exact=True).all():
             verbs[0].click()
             continue
@@ -210,14 +216,14 @@ def test_every_filter_has_an_opposite_in_place(page: Page, shop: Installation):
             "(one) => one.value === 'in' ? 'not_in' : one.value === 'is' ? 'is_not' : `!${one.value}`"
         )
         comparison.select_option(opposite)
-    expect(page.locator(".rule-condition")).to_have_count(len(registry))
+    expect(own).to_have_count(len(registry))
     opposites = rule_of(page)
     assert figure(page) > 0
 
     # Written as JSON and read again, each is one condition still.
     show(page, shop, opposites)
-    expect(page.locator(".rule-group")).to_have_count(1)
-    expect(page.locator(".rule-condition")).to_have_count(len(registry))
+    expect(page.locator(".rule-group:not(.rule-condition .rule-group)")).to_have_count(1)
+    expect(own).to_have_count(len(registry))
     assert rule_of(page) == opposites
     for condition, example in zip(opposites["any"], conditions, strict=True):  # type: ignore[index]
         assert condition == {"none": [example]} or {"is_not", "not_in"} & set(*condition.values())
@@ -289,3 +295,80 @@ def test_the_menu_of_a_condition_is_worked_by_keys_and_accessible(
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     assert rule_of(page) == {"all": [{"known": {"is": True}}]}
+
+
+def test_a_rule_is_asked_in_the_future(page: Page, shop: Installation, axe: Callable[[Page], None]):
+    page.goto(shop.addresses["segments_segment_add"])
+    choose(page, "in the future")
+    ahead = page.locator(".rule-condition").filter(has=page.locator(".rule-group"))
+    page.keyboard.type("14")
+    inner = ahead.locator(".rule-group")
+    expect(inner.locator(".empty")).to_contain_text("Add a condition")
+
+    # The nested rule is built in place, as a group is.
+    inner.get_by_role("button", name="Condition", exact=True).click()
+    page.keyboard.type("quiet")
+    page.keyboard.press("Enter")
+    page.keyboard.type("60")
+    inner.get_by_role("button", name="Condition", exact=True).click()
+    page.keyboard.type("known")
+    page.keyboard.press("Enter")
+    quiet = {"last_activity": {"not_within_last": "60d"}}
+    known = {"known": {"is": True}}
+    rule = {"ahead": {"in": "14d", "rule": {"all": [quiet, known]}}}
+    assert rule_of(page) == {"all": [rule]}
+    expect(page.locator(".rule-sentence")).to_contain_text("will be, in 14 days if nothing more is recorded")
+    # Each condition is counted for that instant, alone.
+    assert figure(page) > 0
+    for path in ("", ".rule.all[0].last_activity", ".rule.all[1].known"):
+        expect(page.locator(f'[data-count="rule.all[0].ahead{path}"]')).to_have_text(re.compile(r"^[\d,]+$"))
+
+    # Keys move a condition out of the nested rule and back; undo goes back through all changes.
+    inner.get_by_role("button", name="Actions: Known").press("Alt+ArrowDown")
+    assert rule_of(page) == {"all": [{"ahead": {"in": "14d", "rule": {"all": [quiet]}}}, known]}
+    page.keyboard.press("Alt+ArrowUp")
+    assert rule_of(page) == {"all": [rule]}
+    ahead.get_by_role("button", name="will not match").click()
+    assert rule_of(page) == {"all": [{"none": [rule]}]}
+    axe(page)
+    page.get_by_role("button", name="Undo").click()
+    assert rule_of(page) == {"all": [rule]}
+
+    # An error is shown at its input.
+    inner.get_by_label(re.compile("longer ago than$")).fill("")
+    page.keyboard.press("Tab")
+    expect(inner.locator(".rule-condition > .rule-error")).to_have_text("Enter a value here.")
+    inner.get_by_label(re.compile("longer ago than$")).fill("60")
+    ahead.get_by_label("In the future: in", exact=True).fill("401")
+    page.keyboard.press("Tab")
+    expect(ahead.locator(":scope > .rule-error")).to_contain_text("400 days")
+
+    # What is asked now can be asked in the future, and the other way round.
+    show(page, shop, {"all": [known, quiet]})
+    page.get_by_role("button", name="Actions: Last activity").click()
+    page.get_by_role("menuitem", name="Ask in the future").click()
+    page.keyboard.type("3")
+    assert rule_of(page) == {"all": [known, {"ahead": {"in": "3d", "rule": quiet}}]}
+    ahead.get_by_role("button", name="Actions: In the future").click()
+    page.get_by_role("menuitem", name="Duplicate").click()
+    expect(ahead).to_have_count(2)
+    ahead.last.get_by_role("button", name="Actions: In the future").click()
+    page.get_by_role("menuitem", name="Ask now").click()
+    assert rule_of(page) == {"all": [known, {"ahead": {"in": "3d", "rule": quiet}}, quiet]}
+
+
+def test_members_of_a_segment_are_asked_for_now_for_later_or_by_their_entry(page: Page, shop: Installation):
+    show(page, shop, {"in_segment": {"is": "lost"}})
+    when = page.get_by_label("In segment: when")
+    expect(when).to_have_value("")
+
+    when.select_option("in")
+    page.keyboard.type("7")
+    assert rule_of(page) == {"in_segment": {"is": "lost", "in": "7d"}}
+    expect(page.get_by_role("button", name="will be", exact=True)).to_be_visible()
+    figure(page)
+    when.select_option("entered")
+    page.keyboard.type("8")
+    assert rule_of(page) == {"in_segment": {"is": "lost", "entered": {"within_last": "8d"}}}
+    when.select_option("")
+    assert rule_of(page) == {"in_segment": {"is": "lost"}}

@@ -54,6 +54,9 @@ class Ahead(Condition):
         yield self
         yield from self.rule.conditions()
 
+    def references(self) -> set[str]:
+        return self.rule.references()
+
     def nested_rule(self) -> Rule:
         return self.rule
 

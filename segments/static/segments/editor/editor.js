@@ -11,6 +11,7 @@ import { ShopValues } from "./values.js";
 const PAUSE = 400; // ms after the last change, before a count is requested
 const POLL = 1000;
 const FIRST = ["country", "order_count", "total_spent", "last_activity", "newsletter", "open_cart"];
+const AHEAD = "ahead";
 const WORDS = { all: "all of these", any: "any of these", none: "none of these" };
 const JOINS = { all: "and", any: "or", none: "nor" };
 
@@ -210,7 +211,7 @@ class RuleEditor {
   }
 
   append(parent, entry) {
-    const made = tree.condition(entry.filter.name, this.paramsOf(entry), entry.isNegated);
+    const made = this.made(entry);
     this.unvisited.add(made.id);
     this.change(() => parent.children.push(made), { words: `${entry.label} added` });
     this.focusInto(made);
@@ -218,15 +219,11 @@ class RuleEditor {
 
   exchange(node, button) {
     openPicker(this.offered(), button, (entry) => {
-      const { filter, isNegated } = entry;
-      if (filter.name === node.filter && !entry.params) return;
+      if (entry.filter.name === node.filter && !entry.params) return;
       this.unvisited.add(node.id);
-      this.change(
-        () => Object.assign(node, { filter: filter.name, params: this.paramsOf(entry), isNegated }),
-        {
-          words: `Changed to ${entry.label}`,
-        },
-      );
+      this.change(() => Object.assign(node, this.made(entry), { id: node.id }), {
+        words: `Changed to ${entry.label}`,
+      });
       this.focusInto(node);
     });
   }
@@ -240,12 +237,24 @@ class RuleEditor {
     return this.knowledge.segments.filter((one) => one.slug !== this.slug());
   }
 
-  paramsOf({ filter, params }) {
-    return structuredClone(params ?? startingParams(filter.parameters, filter.example[filter.name]));
+  /** Return the condition of an entry of the catalogue. */
+  made({ filter, params, isNegated }) {
+    const given = params ?? startingParams(filter.parameters, filter.example[filter.name]);
+    return tree.condition(filter.name, given, this.filters, isNegated);
+  }
+
+  /** Ask a condition or a group in the future. */
+  nest(node) {
+    const filter = this.filters[AHEAD];
+    const params = startingParams(filter.parameters, filter.example[AHEAD]);
+    this.change(() => tree.nest(this.root, node, AHEAD, params, this.filters), {
+      words: "Asked in the future",
+    });
+    this.focusInto(tree.ownerOf(this.root, node));
   }
 
   step(node, by) {
-    if (node === this.root) return;
+    if (!tree.placeOf(this.root, node)) return;
     const focus = document.activeElement?.dataset.key ?? `${node.id}:menu`;
     this.change(() => tree.step(this.root, node, by), { focus, words: by < 0 ? "Moved up" : "Moved down" });
   }
@@ -290,9 +299,11 @@ class RuleEditor {
     if (input?.matches("input")) input.select();
   }
 
+  /** Draw a group. The root of the rule, and that of a nested rule, has no parent. */
   drawGroup(node, parent) {
     const path = this.paths.get(node) ?? "rule";
     const isRoot = node === this.root;
+    const isInner = Boolean(parent);
     const choose = (word) =>
       this.change(
         () => {
@@ -303,13 +314,13 @@ class RuleEditor {
     const head = el(
       "div",
       { class: "rule-head" },
-      isRoot ? null : this.handle(node),
+      isInner ? this.handle(node) : null,
       el("span", { class: "rule-name" }, isRoot ? "Customers who match" : "match"),
       select(Object.entries(WORDS), node.word, choose, {
         "aria-label": isRoot ? "Customers who match" : "Group matches",
         data: { key: `${node.id}:word` },
       }),
-      isRoot ? null : this.actions(node, parent),
+      isInner ? this.actions(node, parent) : null,
     );
     const items = node.children.map((child, place) =>
       el(
@@ -326,7 +337,9 @@ class RuleEditor {
           { class: "empty" },
           isRoot
             ? "There is no condition yet. Add the first one: who should be in this segment?"
-            : "This group is empty. Add a condition, or remove the group.",
+            : isInner
+              ? "This group is empty. Add a condition, or remove the group."
+              : "Add a condition: what will they be then?",
           isRoot && this.drawFirst(node),
         );
     const addCondition = el(
@@ -440,6 +453,10 @@ class RuleEditor {
       el("div", { class: "rule-body" }, name, params, notes),
       el("span", { class: "rule-badge", data: { count: path, ...(node.isNegated && { negated: "" }) } }),
       this.actions(node, parent),
+      node.nested && [
+        el("p", { class: "rule-name rule-nested-head" }, "If nothing more is recorded, customers who then"),
+        this.drawGroup(node.nested.root, null),
+      ],
     );
     this.takeDrops(box, node);
     return box;
@@ -476,6 +493,21 @@ class RuleEditor {
               words: "Put into a group",
             }),
         };
+    const asking = node.nested
+      ? {
+          symbol: "today",
+          label: "Ask now",
+          act: () =>
+            this.change(() => tree.unnest(this.root, node), {
+              focus: `${parent.id}:add`,
+              words: "Asked now",
+            }),
+        }
+      : {
+          symbol: "event_upcoming",
+          label: "Ask in the future",
+          act: () => this.nest(node),
+        };
     return menuButton(
       `Actions: ${label}`,
       [
@@ -483,6 +515,7 @@ class RuleEditor {
         { symbol: "arrow_downward", label: "Move down", keys: "Alt+↓", act: () => this.step(node, 1) },
         copying,
         grouping,
+        asking,
         removal,
       ],
       { data: { key: `${node.id}:menu` } },
@@ -694,13 +727,17 @@ class RuleEditor {
       nearest.setAttribute("aria-invalid", "true");
       nearest.setAttribute("aria-describedby", id);
     }
-    const box = nearest.closest(".rule-condition");
-    if (box) box.append(message);
-    else (nearest.querySelector(":scope > .rule-head") ?? nearest).after(message);
+    const box = nearest.closest(".rule-condition, .rule-group");
+    const head = box?.querySelector(":scope > .rule-head");
+    const nested = box?.querySelector(":scope > .rule-nested-head");
+    if (head) head.after(message);
+    else if (nested) nested.before(message);
+    else (box ?? nearest).append(message);
   }
 
-  /** Whether an input has the focus, or belongs to a new condition and was not left yet. */
+  /** Whether an input has the focus, or belongs to a new condition and was not left yet. An empty group says what it needs. */
   isBeingWritten(input) {
+    if (input.matches(".rule-group:has(> .empty)")) return true;
     if (this.isInsisting || !input.matches("input, select")) return false;
     const id = Number(input.closest("[data-node]").dataset.node);
     return (

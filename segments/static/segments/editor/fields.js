@@ -2,7 +2,7 @@
 
 import { el, icon, iconButton, select } from "./dom.js";
 import { drawValue } from "./inputs.js";
-import { kindOf, sorted, startOf } from "./schema.js";
+import { exclusive, kindOf, sorted, startOf } from "./schema.js";
 
 const WORDS = {
   is: "is",
@@ -38,6 +38,11 @@ const OPPOSITES = {
   has_all: "does not have all of",
 };
 const COMPLEMENTS = { is: "is_not", is_not: "is", in: "not_in", not_in: "in" };
+// The verbs of a condition that is asked for a later instant.
+const FUTURE = { is: "will be", "is not": "will not be" };
+// Of exclusive parameters, such as “in” and “entered”, one is chosen, or none.
+const NONE = "now";
+const CHOICES = { in: "in the future, in", entered: "who entered" };
 // Operators with true or false are shown as two options.
 const PAIRS = { exists: ["is given", "is missing"], ever: ["ever", "never"] };
 const POPULATION = ["above", "below", "top_percent", "bottom_percent"];
@@ -50,6 +55,7 @@ const NAMES = {
   older_than: "unchanged for",
   and_not_bought: "and has not bought it",
   entered: "entered",
+  in: "in",
   salt: "salt",
   event: "event",
   name: "name",
@@ -64,23 +70,26 @@ const ADDS = {
   value: "value",
   older_than: "unchanged for",
   and_not_bought: "not bought",
-  entered: "since when",
 };
 
 /** Return the elements for the parameters of a condition. `scene` has the condition and the callbacks for changes. */
 export function drawParams(schema, params, path, scene) {
   const { words, needed, optional } = sorted(schema);
   const [first] = needed;
+  const rivals = exclusive(schema);
   const isFlag = Boolean(scene.node) && first === "is" && kindOf(schema.properties.is) === "flag";
   const inner = { ...scene, node: null }; // only the operator of the condition itself has an opposite
   const parts = [];
-  if (scene.node && !words.length) parts.push(drawVerbs(scene, isFlag ? params : null));
+  if (scene.node && !words.length) parts.push(drawVerbs(scene, isFlag ? params : null, "in" in params));
   for (const name of needed)
-    if (!isFlag) parts.push(drawNamed(name, schema.properties[name], params, path, inner, words.length > 0));
+    if (!isFlag && kindOf(schema.properties[name]) !== "rule")
+      parts.push(drawNamed(name, schema.properties[name], params, path, inner, words.length > 0));
   if (words.length) parts.push(drawWords(words, schema, params, path, scene));
-  for (const name of optional)
+  if (rivals.length) parts.push(drawExclusive(rivals, schema, params, path, inner));
+  const others = optional.filter((name) => !rivals.includes(name));
+  for (const name of others)
     if (name in params) parts.push(drawOptional(name, schema.properties[name], params, path, inner));
-  const adds = optional.filter((name) => !(name in params));
+  const adds = others.filter((name) => !(name in params));
   if (adds.length)
     parts.push(
       el(
@@ -93,7 +102,7 @@ export function drawParams(schema, params, path, scene) {
 }
 
 /** Return the choice between a condition and its opposite. With `flags`, it also stands for their `is`. */
-function drawVerbs(scene, flags) {
+function drawVerbs(scene, flags, isFuture) {
   const isOpposite = scene.node.isNegated !== (flags?.is === false);
   const choose = (wanted) => {
     if (wanted === isOpposite) return;
@@ -114,9 +123,41 @@ function drawVerbs(scene, flags) {
           data: { key: `${scene.key}verb:${place}` },
           onclick: () => choose(Boolean(place)),
         },
-        verb,
+        (isFuture && FUTURE[verb]) || verb,
       ),
     ),
+  );
+}
+
+/** Return the choice between parameters of which at most one is given, with the value of the one that is. */
+function drawExclusive(names, schema, params, path, scene) {
+  const given = names.find((name) => name in params);
+  const choose = (chosen) => {
+    for (const name of names) delete params[name];
+    if (chosen) params[chosen] = startOf(schema.properties[chosen]);
+    scene.changed({ isStructure: true, within: chosen && `${path}.${chosen}` });
+  };
+  return el(
+    "span",
+    { class: "rule-words" },
+    select(
+      [["", NONE], ...names.map((name) => [name, CHOICES[name] ?? NAMES[name] ?? name])],
+      given ?? "",
+      choose,
+      {
+        "aria-label": `${scene.label}: when`,
+        data: { key: `${scene.key}${path}:exclusive` },
+      },
+    ),
+    given &&
+      drawValue(
+        given,
+        schema.properties[given],
+        params,
+        `${path}.${given}`,
+        scene,
+        `${scene.label}, ${NAMES[given]}`,
+      ),
   );
 }
 

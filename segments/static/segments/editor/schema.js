@@ -13,7 +13,18 @@ export function sorted(schema) {
   return { words, needed, optional: names.filter((name) => !words.includes(name) && !needed.includes(name)) };
 }
 
+const isRule = (schema) => schema.title === "Rule";
+
+/** Return the name of the parameter that is a rule, or undefined. */
+export function nestedName(schema) {
+  return Object.keys(schema.properties).find((name) => isRule(schema.properties[name]));
+}
+
+/** Return the optional parameters of which at most one is given. */
+export const exclusive = (schema) => schema.not?.required ?? [];
+
 export function kindOf(schema) {
+  if (isRule(schema)) return "rule";
   if (schema.anyOf) return "either";
   if (schema.enum) return "choice";
   switch (schema.type) {
@@ -36,6 +47,8 @@ export function startOf(schema) {
   const today = new Date();
   const day = (ago) => new Date(today - ago * 864e5).toISOString().slice(0, 10);
   switch (kindOf(schema)) {
+    case "rule":
+      return { all: [] };
     case "either":
       return startOf(schema.anyOf[0]);
     case "choice":
@@ -85,6 +98,7 @@ export function startingParams(schema, example) {
 
 /** Return a value of the example without its texts, which are never what somebody wants. */
 function cleared(schema, value) {
+  if (isRule(schema)) return startOf(schema);
   if (schema.type === "object")
     return Object.fromEntries(
       Object.entries(value).map(([name, one]) => [name, cleared(schema.properties[name], one)]),

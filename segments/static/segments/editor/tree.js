@@ -1,8 +1,11 @@
 // A rule as a tree of nodes that can be edited, read from JSON and written back.
 //
-// A group is {id, word, children}, a condition {id, filter, params, isNegated}. A negated condition is written as
+// A group is {id, word, children}, a condition {id, filter, params, isNegated, nested}. A negated condition is written as
 // `none` with one condition. The root is always a group. If the rule is a single condition, the root is marked `isBare`,
-// and it is not written to JSON while nothing is added.
+// and it is not written to JSON while nothing is added. A parameter that is a rule has such a root of its own: it is
+// `nested` of the condition, with its name, and not among the `params`.
+
+import { nestedName } from "./schema.js";
 
 export const GROUPS = ["all", "any", "none"];
 
@@ -12,14 +15,22 @@ export function group(word = "all", children = []) {
   return { id: ++latest, word, children };
 }
 
-export function condition(filter, params, isNegated = false) {
-  return { id: ++latest, filter, params: structuredClone(params), isNegated };
+/** Create a condition. Throws an Error with a message for staff if a rule among the parameters is invalid. */
+export function condition(filter, given, filters, isNegated = false) {
+  const params = structuredClone(given);
+  const name = nestedName(filters[filter].parameters);
+  const nested = name ? { name, root: rootOf(read(params[name], filters)) } : null;
+  if (name) delete params[name];
+  return { id: ++latest, filter, params, isNegated, nested };
 }
 
 /** Parse a rule. Throws an Error with a message for staff. */
 export function fromJson(rule, filters) {
-  const root = read(rule, filters);
-  return root.word ? root : { ...group("all", [root]), isBare: true };
+  return rootOf(read(rule, filters));
+}
+
+function rootOf(node) {
+  return node.word ? node : { ...group("all", [node]), isBare: true };
 }
 
 function read(rule, filters) {
@@ -38,40 +49,68 @@ function read(rule, filters) {
   const params = rule[key];
   if (!params || typeof params !== "object" || Array.isArray(params))
     throw new Error(`“${key}” needs an object.`);
-  return condition(key, params);
+  return condition(key, params, filters);
 }
 
 export function toJson(node) {
   if (!node.word) {
-    const written = { [node.filter]: node.params };
+    const { nested } = node;
+    const params = nested ? { ...node.params, [nested.name]: toJson(nested.root) } : node.params;
+    const written = { [node.filter]: params };
     return node.isNegated ? { none: [written] } : written;
   }
-  if (node.isBare && node.word === "all" && node.children.length === 1 && !node.children[0].word)
-    return toJson(node.children[0]);
+  if (isAlone(node)) return toJson(node.children[0]);
   return { [node.word]: node.children.map(toJson) };
 }
 
+/** Whether a root stands for the one condition in it. */
+function isAlone(root) {
+  return root.isBare && root.word === "all" && root.children.length === 1 && !root.children[0].word;
+}
+
 /** Yield each node with its path as in the server's errors, parents first. */
-export function* paths(root) {
-  const alone = root.isBare && root.word === "all" && root.children.length === 1 && !root.children[0].word;
-  if (!alone) return yield* below(root, "rule");
-  yield [root, "rule"];
-  yield* below(root.children[0], "rule");
+export function* paths(root, prefix = "rule") {
+  if (!isAlone(root)) return yield* below(root, prefix);
+  yield [root, prefix];
+  yield* below(root.children[0], prefix);
 }
 
 function* below(node, prefix) {
   const path = `${prefix}${node.isNegated ? ".none[0]" : ""}.${node.word ?? node.filter}`;
   yield [node, path];
   for (const [place, child] of (node.children ?? []).entries()) yield* below(child, `${path}[${place}]`);
+  if (node.nested) yield* paths(node.nested.root, `${path}.${node.nested.name}`);
 }
 
-/** Return the group of a node and the place in it, or undefined for the root. */
+/** Return the group of a node and the place in it, or undefined for the root and the roots of nested rules. */
 export function placeOf(root, node) {
   for (const [place, child] of root.children.entries()) {
     if (child === node) return { parent: root, place };
-    const found = child.word && placeOf(child, node);
+    const inner = groupOf(child);
+    const found = inner && placeOf(inner, node);
     if (found) return found;
   }
+}
+
+/** Return the group that a node is or contains, if any. */
+function groupOf(node) {
+  return node.word ? node : node.nested?.root;
+}
+
+/** Return the condition whose nested rule a group is, or the closest one around a node. */
+export function ownerOf(root, node) {
+  const inner = [...paths(root)].map(([one]) => one).filter((one) => one.nested && isWithin(one, node));
+  return inner.at(-1);
+}
+
+function isWithin(around, node) {
+  const inner = around.nested.root;
+  return inner === node || Boolean(placeOf(inner, node));
+}
+
+/** Return the place of a group, or of the condition whose nested rule it is. */
+function outerPlaceOf(root, node) {
+  return placeOf(root, node) ?? placeOf(root, ownerOf(root, node));
 }
 
 export function find(root, id) {
@@ -92,9 +131,9 @@ export function duplicate(root, node) {
 }
 
 function copied(node) {
-  return node.word
-    ? group(node.word, node.children.map(copied))
-    : condition(node.filter, node.params, node.isNegated);
+  if (node.word) return { ...node, id: ++latest, children: node.children.map(copied) };
+  const nested = node.nested && { ...node.nested, root: copied(node.nested.root) };
+  return { ...node, id: ++latest, params: structuredClone(node.params), nested };
 }
 
 /** Replace the node with a group that contains it. */
@@ -111,18 +150,36 @@ export function unwrap(root, node) {
   parent.children.splice(place, 1, ...node.children);
 }
 
+/** Replace a node with a condition that asks it as a nested rule. */
+export function nest(root, node, filter, params, filters) {
+  const { parent, place } = placeOf(root, node);
+  const around = condition(filter, params, filters);
+  around.nested.root = rootOf(node);
+  parent.children[place] = around;
+}
+
+/** Replace a condition with the rule that is nested in it. */
+export function unnest(root, node) {
+  const { parent, place } = placeOf(root, node);
+  const inner = { ...node.nested.root, isBare: false };
+  const isOne = inner.children.length === 1 && inner.word !== "none";
+  const rule = isOne ? inner.children[0] : inner;
+  parent.children[place] = node.isNegated ? group("none", [rule]) : rule;
+}
+
 /** Move a node one step up or down in reading order: past a neighbour, into a group, or out of one. */
 export function step(root, node, by) {
   const { parent, place } = placeOf(root, node);
   const neighbour = parent.children[place + by];
-  if (neighbour?.word) {
+  const inner = neighbour && groupOf(neighbour);
+  if (inner) {
     parent.children.splice(place, 1);
-    neighbour.children.splice(by > 0 ? 0 : neighbour.children.length, 0, node);
+    inner.children.splice(by > 0 ? 0 : inner.children.length, 0, node);
   } else if (neighbour) {
     parent.children.splice(place, 1);
     parent.children.splice(place + by, 0, node);
   } else if (parent !== root) {
-    const outer = placeOf(root, parent);
+    const outer = outerPlaceOf(root, parent);
     parent.children.splice(place, 1);
     outer.parent.children.splice(outer.place + (by > 0 ? 1 : 0), 0, node);
   } else return false;
