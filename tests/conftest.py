@@ -25,6 +25,7 @@ from segments.wakeups import REFRESH
 from segments_project.celery import app
 from segments_project.distribution import LAYOUT
 from segments_project.server.bundled_servers import signal_on_parent_death
+from tests.support.cheap_flush import install_cheap_flush
 
 LITTER = 1_000  # rows
 
@@ -62,9 +63,11 @@ def django_db_modify_db_settings(django_db_modify_db_settings: None, request: py
 def django_db_setup(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, request: pytest.FixtureRequest
 ) -> None:
-    if is_cluster(request.config):
-        with django_db_blocker.unblock():
+    with django_db_blocker.unblock():
+        if is_cluster(request.config):
             distribution.distribute(LAYOUT)
+        else:
+            install_cheap_flush()
 
 
 @pytest.fixture(autouse=True)

@@ -135,8 +135,8 @@ def _collect(at: datetime) -> None:
     ):
         temporary_tables.create_temporary_table(table, columns)
     orders = 0
-    [(last_key,)] = execution.fetch_all("SELECT COALESCE(max(id), 0) FROM customers_customer")
-    for after in range(0, last_key + 1, RANGE_SIZE):
+    [(first_key, last_key)] = execution.fetch_all("SELECT min(id), max(id) FROM customers_customer")
+    for after in range(first_key - 1, last_key, RANGE_SIZE) if first_key else ():
         orders += _collect_baskets(at, after)
         _collect_first_orders(after)
     _rank_pairs(orders)
