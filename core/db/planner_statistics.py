@@ -9,6 +9,7 @@ which tables exist and are empty, so that nobody creates or empties them again.
 import re
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,12 +17,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 MAX_UNANALYZED_ROWS: Final = 250  # with so few rows, only plans that join a large table are slow
 
 _CREATED = re.compile(r'\bCREATE\s+TEMPORARY\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
-_WRITTEN = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?(\w+)"?', re.IGNORECASE)
-_EMPTIED = re.compile(r'\b(?:TRUNCATE|DROP\s+TABLE(?:\s+IF\s+EXISTS)?)\s+"?(\w+)"?', re.IGNORECASE)
-_READ = re.compile(r'(?:\b(?:FROM|JOIN|USING)\s+|,\s*)"?(\w+)"?', re.IGNORECASE)
-_DROPPED = re.compile(r'\bDROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
+# What stands before the name of a table. Statements are long, and looking for names is faster than for these words.
+_WRITES = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?\Z', re.IGNORECASE)
+_EMPTIES = re.compile(r'\b(?:TRUNCATE|DROP\s+TABLE(?:\s+IF\s+EXISTS)?)\s+"?\Z', re.IGNORECASE)
+_DROPS = re.compile(r'\bDROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?\Z', re.IGNORECASE)
+_READS = re.compile(r'(?:(?<!\bDELETE\s)\b(?:FROM|JOIN|USING)\s+|,\s*)"?\Z', re.IGNORECASE)
+_LONGEST_PREFIX: Final = 40  # characters
 _INSERT = re.compile(r"\s*INSERT\b", re.IGNORECASE)
-_DELETED_FROM = re.compile(r"\bDELETE\s+FROM\b", re.IGNORECASE)
 _RELATION = re.compile(r"\b(?:FROM|JOIN|USING|UPDATE)\s+(?!SET\b)[\"\w(]", re.IGNORECASE)
 _ROLLBACK = re.compile(r"\s*ROLLBACK\b", re.IGNORECASE)
 
@@ -93,12 +95,11 @@ class TemporaryTableStatistics:
 
     def _stale(self, sql: str) -> Iterator[str]:
         """Return the tables that a statement joins and that changed since they were analyzed."""
-        named = {
+        named = [
             name for name, rows in self.changed.items() if rows >= self._enough_changes(name) and name in sql
-        }
-        if not named or len(_RELATION.findall(sql)) < 2:
-            return
-        yield from sorted(named.intersection(_READ.findall(_DELETED_FROM.sub("DELETE", sql))))
+        ]
+        if named and len(list(islice(_RELATION.finditer(sql), 2))) == 2:
+            yield from sorted(name for name in named if any(_uses(sql, name, _READS)))
 
     def _enough_changes(self, name: str) -> int:
         """Return how many changed rows make the statistics of a table outdated."""
@@ -127,18 +128,27 @@ class TemporaryTableStatistics:
                 self.add_changed_rows(name, rows)
                 self.existing.add(name)
                 self.filled.add(name)  # it may have existed before
-        elif any(name in sql for name in self.changed):  # most do not, and the patterns are slow
-            for name in _EMPTIED.findall(sql):
-                if name in self.changed:
-                    self.changed[name] = 0
-                    self.filled.discard(name)
-                    self.analyzed.discard(name)  # TRUNCATE makes PostgreSQL forget how many rows there were
-            self.existing.difference_update(_DROPPED.findall(sql))
-            # Of a statement that writes several tables, the rows of one are known.
-            written = rows if _INSERT.match(sql) else rows or -1
-            for name in _WRITTEN.findall(sql):
-                if name in self.changed:
-                    self.add_changed_rows(name, written)
+        else:
+            for name in [name for name in self.changed if name in sql]:
+                self._count_changes_of(name, sql, rows)
+
+    def _count_changes_of(self, name: str, sql: str, rows: int) -> None:
+        if any(_uses(sql, name, _EMPTIES)):
+            self.changed[name] = 0
+            self.filled.discard(name)
+            self.analyzed.discard(name)  # TRUNCATE makes PostgreSQL forget how many rows there were
+        if any(_uses(sql, name, _DROPS)):
+            self.existing.discard(name)
+        # Of a statement that writes several tables, the rows of one are known.
+        written = rows if _INSERT.match(sql) else rows or -1
+        for _ in filter(None, _uses(sql, name, _WRITES)):
+            self.add_changed_rows(name, written)
+
+
+def _uses(sql: str, name: str, before: re.Pattern[str]) -> Iterator[bool]:
+    """Yield, for each place in a statement that names a table, whether a pattern matches what stands before it."""
+    for place in re.finditer(rf"\b{name}\b", sql):
+        yield before.search(sql, max(0, place.start() - _LONGEST_PREFIX), place.start()) is not None
 
 
 def install_statistics_wrapper(connection: BaseDatabaseWrapper, **_: Any) -> None:

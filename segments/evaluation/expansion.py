@@ -33,8 +33,8 @@ class SegmentRules:
     """The rules of segments, by slug. ``with_paused`` tells whether those of paused and failing segments are asked."""
 
     def __init__(self, segments: Iterable[Segment], *, with_paused: bool = False) -> None:
-        self._texts = {
-            segment.slug: json.dumps(segment.rule)
+        self._rules = {
+            segment.slug: segment.rule
             for segment in segments
             if segment.is_dynamic and (with_paused or (segment.is_active and not segment.last_error))
         }
@@ -56,7 +56,7 @@ class SegmentRules:
         def find_rule(slug: str) -> Rule | None:
             if slug in within:
                 raise RuleError("rule", f"segments refer to one another in a circle: {slug}")
-            asked[slug] = self._texts.get(slug, "")
+            asked[slug] = json.dumps(self._rules[slug]) if slug in self._rules else ""
             try:
                 found = parse_text(asked[slug]) if asked[slug] else None
             except RuleError:  # the page of that segment shows the error

@@ -91,11 +91,14 @@ def empty_differences() -> None:
     )
 
 
-def gather_customers(at: datetime, former_answers: Query | None = None) -> None:
+def gather_customers(
+    at: datetime, former_answers: Query | None = None, *, facts_may_be_newer: bool = True
+) -> None:
     """Copy what explains the changes of the customers in ``differences`` to the table ``differing_customers``.
 
     ``latest_at`` is the instant of a customer's latest record up to ``at``. ``former_answers`` are the answers that the
-    former statistics would give, if these have changed.
+    former statistics would give, if these have changed. ``facts_may_be_newer`` tells whether a stored row can contain
+    a record dated after ``at``; then the records are asked.
     """
     moment = dialect.datetime_type_sql()
     temporary_tables.create_temporary_table(
@@ -104,12 +107,15 @@ def gather_customers(at: datetime, former_answers: Query | None = None) -> None:
         f" first_seen_at {moment}, latest_at {moment}, former_bits bigint",
         joined_on=("customer_id", "merged_into_id"),
     )
-    latest = dialect.greatest_sql(
-        *(
-            f"(SELECT max({column}) FROM {table} r WHERE r.customer_id = c.id AND r.{column} <= {{at}})"
-            for table, column in (("customers_order", "placed_at"), ("customers_event", "occurred_at"))
+    latest_at = "f.newest_at"
+    if facts_may_be_newer:
+        latest = dialect.greatest_sql(
+            *(
+                f"(SELECT max({column}) FROM {table} r WHERE r.customer_id = c.id AND r.{column} <= {{at}})"
+                for table, column in (("customers_order", "placed_at"), ("customers_event", "occurred_at"))
+            )
         )
-    )
+        latest_at = f"CASE WHEN f.newest_at > {{at}} THEN {latest} ELSE f.newest_at END"
     answers, former_bits, joined = Sql(""), "NULL", ""
     if former_answers is not None:
         answers = compose("WITH former (customer_id, bits, known) AS ({answers})", answers=former_answers)
@@ -119,8 +125,7 @@ def gather_customers(at: datetime, former_answers: Query | None = None) -> None:
             f"""INSERT INTO differing_customers (
                     customer_id, public_id, merged_into_id, first_seen_at, latest_at, former_bits)
                 {{answers}}
-                SELECT c.id, c.customer_id, c.merged_into_id, f.first_seen_at,
-                    CASE WHEN f.newest_at > {{at}} THEN {latest} ELSE f.newest_at END, {former_bits}
+                SELECT c.id, c.customer_id, c.merged_into_id, f.first_seen_at, {latest_at}, {former_bits}
                 FROM customers_customer c LEFT JOIN customers_facts f ON f.customer_id = c.id {joined}
                 WHERE c.id IN (SELECT customer_id FROM differences)""",
             answers=answers,

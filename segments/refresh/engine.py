@@ -151,7 +151,9 @@ class RefreshPass:
             for planned, needed in zip(batch, compiled.statistics, strict=True)
         ]
         former = self._former_answers(compiled) if any(one.statistics_changed for one in written) else None
-        outcomes = write.write_differences(self.run, self.plan.at, written, former)
+        outcomes = write.write_differences(
+            self.run, self.plan.at, written, former, facts_may_be_newer=context.facts != "facts"
+        )
         self.changed_segments |= {
             outcome.segment.pk for outcome in outcomes if outcome.entered or outcome.left
         }

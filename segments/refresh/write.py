@@ -61,17 +61,22 @@ def lock_members() -> None:
 
 
 def write_differences(
-    run: Refresh, at: datetime, written: Sequence[WrittenSegment], former_answers: Query | None = None
+    run: Refresh,
+    at: datetime,
+    written: Sequence[WrittenSegment],
+    former_answers: Query | None = None,
+    *,
+    facts_may_be_newer: bool = True,
 ) -> list[Outcome]:
     """Append the changes of the table ``differences``, and insert, update and delete members.
 
     The position of a segment in ``written`` is that of its bit. ``former_answers`` are what the former statistics would
-    answer, if these have changed.
+    answer, if these have changed. ``facts_may_be_newer`` tells whether stored facts can contain records after ``at``.
     """
     segments = _segments_cte(written)
     counts, latest_id = _count_differences(segments)
     if any(count.entered or count.left for count in counts.values()):
-        differences.gather_customers(at, former_answers)
+        differences.gather_customers(at, former_answers, facts_may_be_newer=facts_may_be_newer)
         _append_changes(run, at, written, segments)
         count_by_day(at, after=latest_id)
     _write_members(at, segments, counts)
