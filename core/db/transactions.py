@@ -84,12 +84,12 @@ def locked_table(table: str, *, excludes_rows: bool = False) -> Iterator[None]:
     outermost = not connection.in_atomic_block
     with _serialization_failures(), transaction.atomic():
         if is_postgresql():
-            if outermost:
-                execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             # Before anything is read: the snapshot must contain what the previous holder wrote.
-            execute(f"LOCK TABLE {table} IN {mode} MODE")
+            lock = f"LOCK TABLE {table} IN {mode} MODE"
             if outermost:
-                execute("SELECT 1")  # takes the snapshot now, before the caller reads the clock
+                # SELECT takes the snapshot now, before the caller reads the clock.
+                lock = f"SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; {lock}; SELECT 1"
+            execute(lock)
         yield
 
 

@@ -44,6 +44,7 @@ from .touched_customers import touch_selected
 
 UPDATE_BATCH_SIZE: Final = 20_000  # customers in one transaction
 MIN_UPDATE_BATCH_SIZE: Final = 300  # while statements time out
+FEW_CUSTOMERS: Final = 500  # for so few, the planner chooses look-ups by itself, and each statement counts
 Result = TypeVar("Result")
 _ALONE: Final = (totals.PARTS.start,)  # the row to write if all parts are locked
 
@@ -245,6 +246,8 @@ def _update_queued(at: datetime, limit: int, parts: Sequence[int] | None = None)
     waiting = _read_waiting(at)
     instant = _advance(at, waiting.updated_until)
     selected = _select_queued(instant, parts, limit)
+    if selected > FEW_CUSTOMERS:
+        backends.expect_rows_in_memory()
     appended = waiting.events or waiting.orders
     marked = mark_unmergeable(instant) if selected and appended else 0
     # Records dated ahead are asked for by the clock. If it was set back, they may be due as well.

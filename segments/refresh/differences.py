@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from django.conf import settings
 
-from core.db import dialect, execution, temporary_tables, time_limits
+from core.db import backends, dialect, execution, temporary_tables, time_limits
 from core.db.sql import Query, Sql, compose
 from segments.evaluation.compiler import CompiledRules
 from segments.models import Membership, Segment
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 _MEMBERS = Membership._meta.db_table
 
 EVALUATION_BATCH_SIZE = 5_000  # customers, if one statement for all of them takes too long
+FEW_CUSTOMERS = 500  # for so few, the planner chooses look-ups by itself, and each statement counts
 
 CHANGED_CUSTOMERS_SQL = Sql("SELECT customer_id AS key FROM differences WHERE bits <> stored")
 """The query of customers who enter or leave a segment."""
@@ -39,12 +40,13 @@ def evaluate(
     of customers in the table, if the caller knows it: a single batch has no limit.
     """
     answers = compiled.table_answers_sql(table, context) if table else compiled.all_answers_sql(context)
+    gathers_members = bool(table) and (count is None or count > FEW_CUSTOMERS)
     empty_differences()
     if table and count is not None and count <= EVALUATION_BATCH_SIZE:
-        return add_differences(segments, answers, table)
+        return add_differences(segments, answers, table, gathers_members=gathers_members)
     try:
         with time_limits.roll_back_after(settings.STATEMENT_LIMIT):
-            return add_differences(segments, answers, table)
+            return add_differences(segments, answers, table, gathers_members=gathers_members)
     except time_limits.StatementTimeout:
         log.warning("refresh_evaluated_in_batches", segments=len(segments))
     empty_differences()
@@ -54,23 +56,28 @@ def evaluate(
     )
 
 
-def add_differences(segments: Sequence[Segment], answers: Query, table: str = "") -> int:
+def add_differences(
+    segments: Sequence[Segment], answers: Query, table: str = "", *, gathers_members: bool = False
+) -> int:
     """Compare answers with the stored members. Return how many customers differ.
 
     ``answers`` selects customer, bits, and 1 for a known customer. ``table`` is the table of these customers, unless
-    they are all customers. None of them may be in ``differences`` yet.
+    they are all customers. None of them may be in ``differences`` yet. ``gathers_members`` looks up their members by
+    key, in a statement of its own.
     """
     stored = " ".join(f"WHEN {segment.pk} THEN {1 << place}" for place, segment in enumerate(segments))
     only_table = f"AND customer_id IN (SELECT customer_id FROM {table})" if table else ""
     keys = ", ".join(str(segment.pk) for segment in segments)
+    members = f"""SELECT customer_id, CAST(sum(CASE segment_id {stored} END) AS bigint),
+            CAST(sum(CASE WHEN is_known THEN CASE segment_id {stored} END ELSE 0 END) AS bigint)
+        FROM {_MEMBERS} WHERE segment_id IN ({keys}) {only_table} GROUP BY customer_id"""
+    if gathers_members:
+        members = _gather_members(members)
     return execution.execute(
         compose(
             f"""INSERT INTO differences (customer_id, bits, stored, known, stored_known)
-                WITH answered (customer_id, bits, known) AS ({{answers}}), members (customer_id, bits, known) AS (
-                    SELECT customer_id, CAST(sum(CASE segment_id {stored} END) AS bigint),
-                        CAST(sum(CASE WHEN is_known THEN CASE segment_id {stored} END ELSE 0 END) AS bigint)
-                    FROM {_MEMBERS} WHERE segment_id IN ({keys}) {only_table}
-                    GROUP BY customer_id)
+                WITH answered (customer_id, bits, known) AS ({{answers}}),
+                    members (customer_id, bits, known) AS ({members})
                 SELECT customer_id, max(bits), max(stored), max(known), max(stored_known) FROM (
                     SELECT customer_id, bits, 0 AS stored, bits * known AS known, 0 AS stored_known FROM answered
                     UNION ALL SELECT customer_id, 0, bits, 0, known FROM members
@@ -79,6 +86,16 @@ def add_differences(segments: Sequence[Segment], answers: Query, table: str = ""
             answers=answers,
         )
     )
+
+
+def _gather_members(members: str) -> str:
+    """Copy the result of a query of members to a temporary table. Return the query of that."""
+    temporary_tables.create_temporary_table(
+        "gathered_members", "customer_id bigint, bits bigint, known bigint", joined_on=("customer_id",)
+    )
+    with backends.looking_up_by_key():
+        execution.execute(f"INSERT INTO gathered_members {members}")
+    return "SELECT customer_id, bits, known FROM gathered_members"
 
 
 def empty_differences() -> None:

@@ -8,6 +8,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Max
 
 from core.backoff import Backoff
+from core.db import backends
 from core.db.sql import Sql
 from core.wakeup import notify_on_commit
 from customers.facts import touched_customers, update
@@ -117,7 +118,10 @@ class RefreshPass:
         """Run the steps; return the outcome of each segment."""
         found = candidates.find_candidates(self.plan)
         self.candidate_count, self.run.touched = found.count, found.touched
-        for batch in self.plan.for_candidates(found.count).batches():
+        plan = self.plan.for_candidates(found.count)
+        if found.count > differences.FEW_CUSTOMERS and not any(planned.is_full for planned in plan.planned):
+            backends.expect_rows_in_memory()
+        for batch in plan.batches():
             self.outcomes += self._refresh_batch(batch)
         self._finish()
         return self.outcomes
