@@ -6,7 +6,7 @@ did meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from core.db import transactions
+from segments import future_segments
 from segments.models import Change, Segment
 
 from .channels import registry
@@ -51,17 +52,30 @@ class CampaignError(Exception):
 
 
 def create_from_tactic(segment: Segment, tactic: Tactic, by: User | None = None) -> Campaign:
-    """Save a draft with the content of a tactic."""
+    """Save a draft with the content of a tactic.
+
+    If the segment is one of customers who would enter or leave another one, the first message is sent at once, also to
+    the present members: later, they would have changed already.
+    """
+    is_early = future_segments.coming_change(segment) is not None
     campaign = Campaign(
         segment=segment,
         tactic=tactic.slug,
-        **{"name": f"{tactic.name}: {segment.name}"[:200], **tactic.campaign},
+        **{
+            "name": f"{tactic.name}: {segment.name}"[:200],
+            **tactic.campaign,
+            **({"include_current_members": True} if is_early else {}),
+        },
     )
     steps = [
         Step(
-            wait=step.wait, channel=step.channel, subject=step.subject, url=step.url, blocks=list(step.blocks)
+            wait=timedelta() if is_early and number == 0 else step.wait,
+            channel=step.channel,
+            subject=step.subject,
+            url=step.url,
+            blocks=list(step.blocks),
         )
-        for step in tactic.steps
+        for number, step in enumerate(tactic.steps)
     ]
     return save_campaign(campaign, steps, by)
 
@@ -263,7 +277,25 @@ def start_problems(campaign: Campaign, steps: Sequence[Step], at: datetime) -> l
         problems.append(
             f"This campaign needs codes that expire. Set a last day for {pool.name}, or choose a pool with one."
         )
+    if late := late_step(campaign, steps):
+        problems.append(
+            f"Message {late.number} would not be sent: by then, customers have left {campaign.segment.name}."
+            " Shorten the waits."
+        )
     return problems
+
+
+def late_step(campaign: Campaign, steps: Sequence[Step]) -> Step | None:
+    """Return the first step that comes when the change has happened before which the campaign starts."""
+    change = future_segments.coming_change(campaign.segment)
+    if change is None or campaign.trigger != Trigger.ENTERS or not campaign.exit_when_not_member:
+        return None
+    after = timedelta()
+    for step in steps:
+        after += step.wait
+        if after >= change.span:
+            return step
+    return None
 
 
 def question_label(campaign: Campaign, name: str) -> str:

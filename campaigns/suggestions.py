@@ -2,13 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
+from django.db.models import Count, Q, Sum
+
 from core.db import execution, time_limits
+from core.durations import span_text
 from core.values.decimals import from_units
 from customers.models import Customer, Facts, Suppression
+from segments import future_segments
+from segments.evaluation import counting
+from segments.evaluation.matching import customers_matching
+from segments.future_segments import ENTERED, USUAL_SPAN, ComingChange
 from segments.models import Membership, Segment
+from segments.rules import parse
 
 from .channels.email import Email
 from .models import Campaign
@@ -25,7 +34,8 @@ class Opportunity:
     """A tactic for the members of a ready-to-use segment that has no campaign.
 
     ``people`` is what follows their number, in the singular and the plural: a noun and a verb. ``sentence`` goes on and
-    may name ``{worth}``, the sum of the fact ``worth``. ``without_worth`` takes its place where the sum is zero.
+    may name ``{worth}``, the sum of the fact ``worth``. ``without_worth`` takes its place where the sum is zero. With
+    ``before``, the people are those who would become members within this time if nothing more is recorded.
     """
 
     template: str
@@ -35,6 +45,7 @@ class Opportunity:
     button: str
     worth: str = ""
     without_worth: str = ""
+    before: timedelta | None = None
 
 
 OPPORTUNITIES: Final = (
@@ -42,6 +53,13 @@ OPPORTUNITIES: Final = (
         "waiting", "cart-recovery", ("full cart is", "full carts are"),
         "worth {worth}, and no campaign reminds of them.",
         "Start cart recovery", "cart_value", "waiting, and no campaign reminds of them.",
+    ),
+    Opportunity(
+        "lost", "what-is-new-since", ("customer will", "customers will"),
+        "become lost within 7 days if they do nothing. They have spent {worth}, and no campaign asks them back"
+        " before that.",
+        "Win them back", "total_spent", "become lost within 7 days if they do nothing, and no campaign asks them back"
+        " before that.", USUAL_SPAN,
     ),
     Opportunity(
         "repeat-lapsed", "we-miss-you", ("repeat buyer has", "repeat buyers have"),
@@ -87,7 +105,10 @@ MAX_CART: Final = 10**12
 
 @dataclass(frozen=True)
 class Suggestion:
-    """An opportunity of the shop. ``reachable`` is how many can get an e-mail, ``draft`` the key of a draft for it."""
+    """An opportunity of the shop. ``reachable`` is how many can get an e-mail, ``draft`` the key of a draft for it.
+
+    ``change`` is the one before which the campaign starts, and ``members_of`` the segment of the people, if it exists.
+    """
 
     opportunity: Opportunity
     segment: Segment
@@ -95,10 +116,17 @@ class Suggestion:
     reachable: int
     worth: Decimal
     draft: int | None
+    change: ComingChange | None = None
+    members_of: Segment | None = None
 
     @property
     def tactic(self) -> Tactic:
         return TACTICS[self.opportunity.tactic]
+
+    @property
+    def before(self) -> str:
+        """Return how long before the change the campaign starts, as a form sends it."""
+        return span_text(self.change.span) if self.change else ""
 
     @property
     def people_text(self) -> str:
@@ -143,31 +171,88 @@ def find_suggestions(segments: Iterable[Segment], count: int, seconds: float) ->
     for each in sorted(segments, key=lambda each: -each.pk):
         by_template[each.template] = each
     open_opportunities = [
-        (opportunity, segment)
+        one
         for opportunity in OPPORTUNITIES
-        if (segment := by_template.get(opportunity.template)) and segment.size and segment.pk not in taken
+        if (segment := by_template.get(opportunity.template))
+        and (one := _open_opportunity(opportunity, segment))
+        and (one.members_of is None or one.members_of.pk not in taken)
     ]
     with time_limits.time_limit(seconds):
-        sums = _sums_of_members([segment for _, segment in open_opportunities])
-    drafts = {
-        (segment, tactic): key
-        for key, segment, tactic in Campaign.objects.filter(state=Campaign.State.DRAFT)
-        .order_by("pk")
-        .values_list("pk", "segment_id", "tactic")
-    }
-    found = (
-        Suggestion(
-            opportunity,
-            segment,
-            sums[segment.pk]["people"],
-            sums[segment.pk]["reachable"],
-            from_units(sums[segment.pk].get(opportunity.worth, 0)),
-            drafts.get((segment.pk, opportunity.tactic)),
-        )
-        for opportunity, segment in open_opportunities
-        if segment.pk in sums
-    )
+        sums = _sums_of_members([one.members_of for one in open_opportunities if one.members_of])
+        found = _suggestions(open_opportunities, sums, _drafts())
     return [one for one in found if one.reachable or not one.is_by_email][:count]
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An opportunity of a segment. ``members_of`` has the people; None if they have to be counted by a rule."""
+
+    opportunity: Opportunity
+    segment: Segment
+    change: ComingChange | None
+    members_of: Segment | None
+
+
+def _open_opportunity(opportunity: Opportunity, segment: Segment) -> _Open | None:
+    if opportunity.before is None:
+        return _Open(opportunity, segment, None, segment) if segment.size else None
+    change = ComingChange(segment.slug, ENTERED, opportunity.before)
+    if not segment.is_dynamic or not segment.is_active or segment.last_error:
+        return None  # answers by its stored members, so nobody is about to enter
+    return _Open(opportunity, segment, change, future_segments.find_segment(change))
+
+
+def _suggestions(
+    open_opportunities: Sequence[_Open],
+    sums: Mapping[int, Mapping[str, int]],
+    drafts: Mapping[tuple[int, str], int],
+) -> list[Suggestion]:
+    found = []
+    for one in open_opportunities:
+        has_members = one.members_of is not None and one.members_of.refreshed_at is not None
+        key = one.members_of.pk if one.members_of else 0
+        sum_of = sums.get(key) if has_members else one.change and _sums_of_coming(one.change)
+        if not sum_of or not sum_of["people"]:
+            continue
+        worth = from_units(sum_of.get(one.opportunity.worth, 0))
+        found.append(
+            Suggestion(
+                one.opportunity,
+                one.segment,
+                sum_of["people"],
+                sum_of["reachable"],
+                worth,
+                drafts.get((key, one.opportunity.tactic)),
+                one.change,
+                one.members_of if has_members else None,
+            )
+        )
+    return found
+
+
+def _drafts() -> dict[tuple[int, str], int]:
+    """Return the keys of the drafts by segment and tactic."""
+    drafts = Campaign.objects.filter(state=Campaign.State.DRAFT).order_by("pk")
+    return {
+        (segment, tactic): key for key, segment, tactic in drafts.values_list("pk", "segment_id", "tactic")
+    }
+
+
+def _sums_of_coming(change: ComingChange) -> Mapping[str, int]:
+    """Return what ``_sums_of_members`` returns of one segment, for the customers for whom a change would happen."""
+    context = counting.stored_context()
+    customers = customers_matching(parse(change.rule()), context)
+    subscribed = Q(newsletter=Customer.Newsletter.SUBSCRIBED) & ~Q(email="")
+    sums: dict[str, int] = customers.aggregate(
+        people=Count("pk"), with_consent=Count("pk", filter=subscribed), total_spent=Sum("facts__total_spent")
+    )
+    suppressed = Suppression.objects.exclude(address=None).values("address")
+    held_back = customers.filter(subscribed, email_folded__in=suppressed).count()
+    return {
+        "people": sums["people"],
+        "reachable": sums["with_consent"] - held_back,
+        "total_spent": sums["total_spent"] or 0,
+    }
 
 
 def _sums_of_members(segments: Sequence[Segment]) -> dict[int, Mapping[str, int]]:

@@ -24,6 +24,12 @@ def parse_duration(text: str) -> timedelta:
     return int(match[1]) * UNITS_BY_LETTER[match[2]]
 
 
+def span_text(length: timedelta) -> str:
+    """Write a duration of whole minutes as rules do, in days, hours or minutes: "30d", "12h", "90m"."""
+    letter = next(name[0] for name in ("day", "hour", "minute") if not length % UNITS[name])
+    return f"{length // UNITS_BY_LETTER[letter]}{letter}"
+
+
 def duration_text(length: timedelta, *, in_weeks: bool = False) -> str:
     """Write a duration exactly, in the largest unit that fits: 30 days, 12 hours, 90 minutes.
 

@@ -14,8 +14,10 @@ from campaigns import lifecycle
 from campaigns.models import Campaign, Journey, Step
 from core.admin import audit_log
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions, staff_user
+from segments.admin.filling import is_filling
 
 from . import access, forecast, page_context
+from .early_start import EarlyStartForm
 from .start_form import StartForm
 
 Action = Callable[[Campaign, datetime, User | None], None]
@@ -66,6 +68,9 @@ def _render_start_page(
         model_admin, request, campaign, "overview", f"Start {campaign.name}?"
     )
     context["form"] = form
+    context["is_filling"] = is_filling(campaign.segment)
+    if EarlyStartForm.suits(campaign):
+        context["early_start"] = EarlyStartForm(campaign)
     context["has_questions"] = any(name != "pool" for name in form.fields)
     if context["steps"] and context["starts_for_members"]:
         context |= forecast.dry_run_context(request, campaign, datetime.now(UTC))

@@ -32,6 +32,7 @@ from . import (
     audiences,
     campaign_page,
     deliveries,
+    early_start,
     forecast,
     notices,
     page_context,
@@ -107,6 +108,7 @@ class CampaignAdmin(CappedListAdmin):
                 ("<int:pk>/deliveries/", deliveries.deliveries_page, "deliveries"),
                 ("<int:pk>/action/", actions.run_action, "action"),
                 ("<int:pk>/start/", actions.start_page, "start"),
+                ("<int:pk>/early-start/", early_start.early_start_view, "early_start"),
                 ("<int:pk>/stop/", actions.stop_page, "stop"),
                 ("<int:pk>/copy/", actions.copy_campaign, "copy"),
                 ("<int:pk>/discard/", actions.discard_page, "discard"),
@@ -199,11 +201,15 @@ def edit_page(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     campaign = get_object_or_404(Campaign.objects.select_related("segment"), pk=pk)
     is_post = request.method == "POST"
     steps = list(campaign.steps.all())
+    subject = early_start.segment_that_changes(campaign)
     form = CampaignForm(request.POST if is_post else None, instance=campaign)
     formset = StepFormSet(request.POST if is_post else None, prefix="steps", steps=steps)
     if is_post and form.is_valid() and formset.is_valid():
         try:
             with transaction.atomic():
+                if "before" in form.fields:
+                    before = form.cleaned_data["before"]
+                    early_start.move_start(request, form.instance, before, subject)
                 lifecycle.save_campaign(form.instance, formset.steps(), staff_user(request))
         except lifecycle.CampaignError as reason:
             form.add_error(None, str(reason))

@@ -19,7 +19,9 @@ from campaigns.channels.registry import CHANNELS, channel_choices
 from campaigns.messages import blocks, rendering
 from campaigns.messages.blocks import InvalidBlocks
 from campaigns.models import Campaign, Step
+from segments.future_segments import LEFT, MAX_SPAN, MIN_SPAN
 
+from . import early_start, texts
 from .duration_field import DurationWithUnitField
 
 MAX_STEPS: Final = 20
@@ -31,6 +33,13 @@ MESSAGE_PARTS: Final = ("subject", "text", "html", "url")
 class CampaignForm(forms.ModelForm):
     repeats_every = DurationWithUnitField(
         label="Repeat every", required=False, min_duration=timedelta(days=1), help_text="At least one day."
+    )
+    before = DurationWithUnitField(
+        label="So long before",
+        required=False,
+        min_duration=MIN_SPAN,
+        help_text="Start so long before the customer would enter or leave, if nothing more is recorded; up to 90"
+        " days. Leave empty to start when it happens.",
     )
     reentry_after = DurationWithUnitField(
         label="Again after",
@@ -81,11 +90,29 @@ class CampaignForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
+        self._offer_early_start()
         # After the start, the present members have started already or never will.
         self.fields["include_current_members"].disabled = self.instance.state != Campaign.State.DRAFT
 
+    def _offer_early_start(self) -> None:
+        """Show how long before a change a draft starts. After the start, and for a fixed list, there is no choice."""
+        subject = early_start.segment_that_changes(self.instance)
+        if self.instance.state != Campaign.State.DRAFT or not early_start.has_future(subject):
+            del self.fields["before"]
+        elif change := texts.early_change(self.instance):
+            self.initial["before"] = change.span
+            if change.kind == LEFT:
+                self.initial["trigger"] = Campaign.Trigger.LEAVES
+
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
+        if before := given.get("before"):
+            if before > MAX_SPAN:
+                self.add_error("before", "Enter at most 90 days.")
+            elif given.get("trigger") not in (Campaign.Trigger.ENTERS, Campaign.Trigger.LEAVES):
+                self.add_error(
+                    "before", "Leave this empty for a date, or start when a customer enters or leaves."
+                )
         if (
             given.get("trigger") == Campaign.Trigger.EVERY
             and not given.get("repeats_every")

@@ -9,6 +9,8 @@ from django.utils import timezone
 from campaigns.channels.registry import CHANNELS, channel_label
 from campaigns.models import Campaign, Step
 from core.durations import duration_text
+from segments.future_segments import LEFT, ComingChange, coming_change
+from segments.models import Segment
 
 STATE_LABELS: Final = {
     Campaign.State.DRAFT.value: "info",
@@ -30,6 +32,14 @@ def moment_text(at: datetime) -> str:
     return f"{local.day} {local:%b %Y} at {local:%H:%M}"
 
 
+def start_text(campaign: Campaign) -> str:
+    """Return what starts a campaign, such as "a customer enters the segment"."""
+    if change := early_change(campaign):
+        verb = "leave" if change.kind == LEFT else "enter"
+        return f"{duration_text(change.span)} before a customer would {verb}"
+    return campaign.get_trigger_display()
+
+
 def step_title(step: Step) -> str:
     return message_title(step.subject, step.channel)
 
@@ -46,6 +56,14 @@ def join_words(parts: Iterable[str]) -> str:
 
 def _trigger_clause(campaign: Campaign) -> str:
     name = campaign.segment.name
+    if change := early_change(campaign):
+        subject = (
+            Segment.objects.filter(slug=change.slug).values_list("name", flat=True).first() or change.slug
+        )
+        would = f"would {'leave' if change.kind == LEFT else 'enter'} “{subject}” within {duration_text(change.span)}"
+        if campaign.include_current_members:
+            return f"For customers who {would} if nothing more is recorded, now and from now on"
+        return f"When a customer {would} if nothing more is recorded"
     match campaign.trigger:
         case Campaign.Trigger.ENTERS:
             if campaign.include_current_members:
@@ -73,14 +91,22 @@ def _steps_clause(steps: Sequence[Step]) -> str:
     return join_words(parts) if parts else "no step yet"
 
 
+def early_change(campaign: Campaign) -> ComingChange | None:
+    """Return the change before which a campaign starts, if it does."""
+    return coming_change(campaign.segment) if campaign.trigger == Campaign.Trigger.ENTERS else None
+
+
 def _limit_sentences(campaign: Campaign) -> Iterator[str]:
     ends = []
     if campaign.ends_with_order:
         ends.append("order")
-    if campaign.exit_when_not_member:
+    is_early = early_change(campaign) is not None
+    if campaign.exit_when_not_member and not is_early:
         ends.append("come back" if campaign.trigger == Campaign.Trigger.LEAVES else "leave the segment")
     if ends:
         yield f"It ends early for customers who {' or '.join(ends)}."
+    if campaign.exit_when_not_member and is_early:
+        yield "It is called off for customers for whom this no longer holds."
     if campaign.quiet_from and campaign.quiet_until:
         hours = f"{campaign.quiet_from:%H:%M} and {campaign.quiet_until:%H:%M}"
         yield f"Nothing is sent between {hours} in the customer's time zone."

@@ -20,7 +20,7 @@ CHANGE_BATCH_SIZE: Final = 20_000
 
 _CHANGES, _MEMBERS = Change._meta.db_table, Membership._meta.db_table
 _JOURNEYS: Final = Journey._meta.db_table
-_BULK_CAUSES: Final = (Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value)
+_INITIAL, _DEFINITION = Change.Cause.INITIAL.value, Change.Cause.DEFINITION.value
 
 
 def process_triggers(at: datetime) -> int:
@@ -117,7 +117,9 @@ def _starts_sql(campaign: Campaign) -> str:
     if campaign.trigger not in (Campaign.Trigger.ENTERS, Campaign.Trigger.LEAVES):
         return "false"
     kind = Change.Kind.ENTERED if campaign.trigger == Campaign.Trigger.ENTERS else Change.Kind.LEFT
-    not_bulk = "" if campaign.include_bulk_entries else f"AND c.cause NOT IN {_BULK_CAUSES}"
+    # The first members of a segment that was not refreshed before the start are its members at the start.
+    first = f"'{_DEFINITION}'" if campaign.include_current_members else f"'{_DEFINITION}', '{_INITIAL}'"
+    not_bulk = "" if campaign.include_bulk_entries else f"AND c.cause NOT IN ({first})"
     was_visitors = f"""EXISTS (SELECT 1 FROM changed_visitors v JOIN {_CHANGES} o ON o.customer_id = v.id
         WHERE v.merged_into = p.id AND o.segment_id = c.segment_id AND o.refresh_id = c.refresh_id
             AND o.change = 'left' AND o.cause = 'merge')"""

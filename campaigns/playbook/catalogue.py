@@ -12,6 +12,7 @@ from campaigns.channels.audience import Audience
 from campaigns.channels.email import Email
 from campaigns.channels.on_site import OnSite
 from segments import segment_store
+from segments.future_segments import LEFT
 from segments.models import SLUG_LENGTH, Segment
 
 from .tactic import (
@@ -29,13 +30,26 @@ from .tactic import (
     repeated,
 )
 
-__all__ = ["TACTICS", "StepContent", "Tactic", "segment_for_tactic", "tactics_for_segment"]
+__all__ = ["TACTICS", "StepContent", "Tactic", "segment_for_tactic", "tactics_before", "tactics_for_segment"]
 
 
 def tactics_for_segment(segment: Segment) -> list[Tactic]:
     """Return the tactics for a segment: first those made for its template, then those that suit any segment."""
     own = [tactic for tactic in TACTICS.values() if segment.template and segment.template in tactic.segments]
     return own + [tactic for tactic in TACTICS.values() if not tactic.segments]
+
+
+def tactics_before(segment: Segment, kind: str) -> list[Tactic]:
+    """Return the tactics that can start before customers enter or leave a segment: ``kind`` is that of the change.
+
+    Before customers leave a segment, every tactic fits that wins customers back. Before they enter one, it has to be
+    made for the segment.
+    """
+    return [
+        tactic
+        for tactic in TACTICS.values()
+        if tactic.wins_back and (kind == LEFT or (segment.template and segment.template in tactic.segments))
+    ]
 
 
 def segment_for_tactic(tactic: Tactic, segment: Segment, by: User | None = None) -> Segment:
@@ -251,6 +265,7 @@ _TACTICS: Final = (
         ("lost",), Email.key, (),
         on_entry(EACH_YEAR, ends_with_order=True),
         email_steps("what-is-new-since", days(1)),
+        wins_back=True,
     ),
     Tactic(
         "survey", "Survey",
@@ -266,6 +281,7 @@ _TACTICS: Final = (
         on_entry(ends_with_order=True),
         email_steps("one-time-promotion", days(30)),
         has_last_day=True,
+        wins_back=True,
     ),
     Tactic(
         "ask-for-address", "Lead generation: ask for an address",
@@ -321,6 +337,7 @@ _TACTICS: Final = (
         _LAPSED, Email.key, (),
         on_entry(days(90), ends_with_order=True),
         email_steps("we-miss-you", days(1)),
+        wins_back=True,
     ),
     Tactic(
         "bundle-offer", "Bundle",
@@ -329,6 +346,7 @@ _TACTICS: Final = (
         on_entry(days(90), ends_with_order=True),
         email_steps("bundle-offer", days(7)),
         questions=(Question("offer", "What customers get when they buy several products"),),
+        wins_back=True,
     ),
     Tactic(
         "exclusive-products", "Exclusive products",
@@ -337,6 +355,7 @@ _TACTICS: Final = (
         on_entry(days(180), ends_with_order=True),
         email_steps("exclusive-products", days(14)),
         questions=(Question("products", "What is special about these products, and where to find them"),),
+        wins_back=True,
     ),
     Tactic(
         "win-back", "Win-back offer",
@@ -344,6 +363,7 @@ _TACTICS: Final = (
         _LAPSED, Email.key, (CODES,),
         on_entry(ends_with_order=True),
         email_steps("win-back", days(21), days(5)),
+        wins_back=True,
     ),
     Tactic(
         "priority-support", "Preferential support",

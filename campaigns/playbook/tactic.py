@@ -52,7 +52,8 @@ class Tactic:
     ``segments`` names the segment templates it is made for; an empty one suits any segment. ``needs`` says what the
     shop has to provide. ``campaign`` holds fields of ``Campaign``. ``narrowed_by`` is a rule that selects some members,
     such as those with a birthday. Staff answer ``questions`` before it starts. ``has_last_day`` means that the campaign
-    needs a pool whose codes expire.
+    needs a pool whose codes expire. ``wins_back`` means that it can also start some days before customers would become
+    inactive, and then its first message is sent at once.
     """
 
     slug: str
@@ -66,6 +67,7 @@ class Tactic:
     narrowed_by: Json | None = field(default=None, compare=False)
     questions: tuple[Question, ...] = ()
     has_last_day: bool = False
+    wins_back: bool = False
 
 
 def hours(count: int) -> timedelta:

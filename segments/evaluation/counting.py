@@ -72,14 +72,14 @@ class CountDetails:
 
 def count_matching(rule: Rule, seconds: float = COUNT_SECONDS) -> RuleCount:
     """Count the customers that a rule matches. Raises StatementTimeout after ``seconds``."""
-    context = _stored_context()
+    context = stored_context()
     with time_limits.time_limit(seconds):
         return _count_matching(rule, context)
 
 
 def count_conditions(rule: Rule, seconds: float = COUNT_SECONDS) -> CountDetails:
     """Count the customers that each condition matches, and find some that the rule matches. Raises StatementTimeout."""
-    context = _stored_context()
+    context = stored_context()
     with time_limits.time_limit(seconds):
         return _count_conditions(rule, context)
 
@@ -95,7 +95,7 @@ def preview_rule(rule: Rule, seconds: float, at: datetime | None = None) -> tupl
         return time_limits.time_limit(max(until - time.monotonic(), MIN_STATEMENT_SECONDS))
 
     if at is None:
-        context = _stored_context()
+        context = stored_context()
     else:
         with within():
             context = context_from_records(at, PopulationStatistics(), asks_rules=True)
@@ -128,7 +128,7 @@ def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
     return CountDetails(dict(zip(conditions, counts.values(), strict=True)), list(sample))
 
 
-def _stored_context() -> EvaluationContext:
+def stored_context() -> EvaluationContext:
     """Return the context of the stored facts with the statistics of the latest refresh."""
     updated_until = update.facts_updated_until()
     if updated_until is None:

@@ -50,6 +50,32 @@ def test_staff_choose_check_and_start_a_tactic(
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
 
 
+def test_a_campaign_starts_seven_days_before_customers_would_be_lost(
+    page: Page, shop: Installation, axe: Callable[[Page], None]
+):
+    page.goto(f"{shop.addresses['segments_segment_changelist']}?q=lost")
+    page.locator("#result_list th a, .field-titled a").filter(has_text="Lost").first.click()
+    page.get_by_role("link", name="Start a campaign").click()
+    page.get_by_role("link", name="7 days before they would enter").click()
+    expect(page.get_by_text("It is called off for those for whom that no longer holds")).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="Use this: News of the categories").click()
+
+    expect(page.get_by_text("The draft is ready").first).to_be_visible()
+    sentence = "For customers who would enter “Lost” within 7 days if nothing more is recorded"
+    expect(page.get_by_text(sentence).first).to_be_visible()
+    shop.manage("refresh_segments")
+    page.get_by_role("link", name="Start …").click()
+    expect(page.get_by_label("Starts")).to_have_value("7d")
+    page.get_by_label("Starts").select_option("14d")
+    page.get_by_role("button", name="Change the start").click()
+    expect(page.get_by_text("within 14 days if nothing more is recorded").first).to_be_visible()
+    axe(page)
+    page.get_by_role("button", name="Start the campaign").click()
+
+    expect(page.get_by_text("is running.").first).to_be_visible()
+
+
 def test_steps_are_added_moved_removed_and_restored(page: Page, shop: Installation):
     page.goto(shop.addresses["campaigns_campaign_edit"])
     steps = page.locator(".step")

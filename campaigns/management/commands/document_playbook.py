@@ -59,6 +59,7 @@ def _start_text(tactic: Tactic) -> str:
             start = "when they enter" + (
                 f", again after {duration_text(reentry_after)} at the earliest" if reentry_after else ", once"
             )
+            start += ", or some days before, with the first message at once" if tactic.wins_back else ""
     return start + ("; ends with an order" if tactic.campaign.get("ends_with_order") else "")
 
 
