@@ -200,6 +200,8 @@ def test_fixed_lists(refreshed, recorder) -> None:
 def test_lists_of_members(refreshed, recorder) -> None:
     shop.command("members", "spenders")
     shop.command("evaluate", "--segment", "spenders", "--at", "2026-02-01T00:00:00Z", "--ids")
+    for slug in Segment.objects.values_list("slug", flat=True):
+        shop.command("upcoming", slug, "--within", "30d")
     caller = ApiClient("members:read", "segments:read")
     for address in ("members/", "changes/", "history/", "members/?expand=customer"):
         caller.call("get", f"segments/spenders/{address}")

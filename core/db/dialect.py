@@ -135,6 +135,32 @@ def interval_sql(length: timedelta) -> str:
     return f"interval '{microseconds} microseconds'" if is_postgresql() else str(microseconds)
 
 
+def encoded_datetime_sql(moment: str) -> str:
+    """Return the text that ``core.values.sortable_values.encode_datetime`` writes of an instant."""
+    if is_postgresql():
+        return f"""('d' || to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'))"""
+    fraction = f"CASE WHEN length({moment}) > 19 THEN substr({moment}, 20) ELSE '.000000' END"
+    return f"('d' || replace(substr({moment}, 1, 19), ' ', 'T') || {fraction})"
+
+
+def local_date_sql(moment: str, zone: str) -> str:
+    """Return the date of an instant in a time zone, which is given by its name."""
+    if is_postgresql():
+        return f"CAST({moment} AT TIME ZONE '{zone}' AS date)"
+    return f"django_datetime_cast_date({moment}, '{zone}', 'UTC')"
+
+
+def date_plus_days_sql(day: str, days: int) -> str:
+    return f"({day} + {days})" if is_postgresql() else f"date({day}, '{days:+d} days')"
+
+
+def month_and_day_sql(day: str) -> str:
+    """Return the month and day of a date as one number: 229 is 29 February."""
+    if is_postgresql():
+        return f"CAST(EXTRACT(MONTH FROM {day}) * 100 + EXTRACT(DAY FROM {day}) AS integer)"
+    return f"CAST(strftime('%%m%%d', {day}) AS integer)"
+
+
 def random_uuid_sql() -> str:
     """Return a new random UUID for each row, as a UUID column stores it."""
     return "gen_random_uuid()" if is_postgresql() else "lower(hex(randomblob(16)))"

@@ -33,6 +33,11 @@ class ExplanationSerializer(serializers.Serializer[Any]):
         allow_null=True,
         help_text="The customer's value, as text. `missing` if there is none, null for a group.",
     )
+    changes_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="The first later instant at which `met` differs if nothing more is recorded. Null if there is none"
+        " within 400 days.",
+    )
     lacking = serializers.ListField(
         child=serializers.CharField(), help_text="The conditions that are not met. Empty if the node is met."
     )
@@ -52,14 +57,16 @@ class ExplanationSerializer(serializers.Serializer[Any]):
                 "segment": "first-time-buyers",
                 "member": True,
                 "entered_at": "2026-03-01T06:00:00Z",
-                "at": "2026-03-31T09:30:00Z",
-                "matches": False,
+                "at": "2026-03-25T09:30:00Z",
+                "matches": True,
+                "changes_at": "2026-03-31T05:12:44Z",
                 "note": "",
                 "explanation": {
                     "words": "placed their last order in the last 30 days",
-                    "met": False,
+                    "met": True,
                     "value": "2026-03-01 05:12:44+00:00",
-                    "lacking": ["placed their last order in the last 30 days"],
+                    "changes_at": "2026-03-31T05:12:44Z",
+                    "lacking": [],
                     "parts": [],
                 },
             },
@@ -79,6 +86,11 @@ class MembershipSerializer(serializers.Serializer[Any]):
     matches = serializers.BooleanField(
         allow_null=True,
         help_text="Whether the rule matches now. The next refresh updates `member` accordingly.",
+    )
+    changes_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="The first later instant at which `matches` differs if nothing more is recorded. Null if there is"
+        " none within 400 days.",
     )
     explanation = ExplanationSerializer(allow_null=True)
     note = serializers.CharField(
@@ -111,6 +123,7 @@ class MemberView(APIView):
             "entered_at": entered_at,
             "at": now,
             "matches": tree.met if tree else None,
+            "changes_at": tree.changes_at if tree else None,
             "explanation": tree,
             "note": note,
         }

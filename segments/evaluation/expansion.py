@@ -80,6 +80,17 @@ def expand_rule(rule: Rule, *, asks_rules: bool = False) -> Rule:
     return rules._expand(rule, {}, (), asks_rules=asks_rules)
 
 
+def expand_for_later(rules: Sequence[Rule], *, asks_rules: bool = False) -> list[Rule]:
+    """Expand rules that are asked at later instants: they ask the rules of other segments everywhere.
+
+    ``asks_rules`` is that of the context. Unless it is set, paused and failing segments answer by their stored members.
+    """
+    if not any(rule.references() for rule in rules):
+        return list(rules)
+    segment_rules = SegmentRules.read(with_paused=asks_rules)
+    return [segment_rules._expand(rule, {}, (), asks_rules=True) for rule in rules]
+
+
 def expand_segments(segments: Sequence[Segment]) -> list[ExpandedRule]:
     """Expand the rules of segments. Raises RuleError if one is invalid."""
     texts = [json.dumps(segment.rule) for segment in segments]

@@ -18,7 +18,8 @@ from segments.models import Segment
 from segments.rules import Condition, EvaluationContext, Group, Rule, parse
 from segments.rules.formatting import format_instant, format_number
 
-from .expansion import expand_rule
+from .changes_at import AnswerTree, find_changes
+from .expansion import expand_for_later, expand_rule
 
 FIXED_LIST = "A fixed list of customers"
 NO_RULE = "This is a fixed list. Staff decide who is on it, not a rule."
@@ -33,7 +34,7 @@ class Explanation:
     """One node of the tree. ``value`` is None for a group, and "missing" for a missing value.
 
     ``lacking`` says what would have to change for the node to match; it is empty if it matches. ``at`` is the value if
-    it is an instant.
+    it is an instant. ``changes_at`` is the first later instant at which ``met`` differs if nothing more is recorded.
     """
 
     words: str
@@ -42,11 +43,15 @@ class Explanation:
     parts: tuple["Explanation", ...] = ()
     lacking: tuple[str, ...] = ()
     at: datetime | None = None
+    changes_at: datetime | None = None
 
     def lines(self, depth: int = 0) -> Iterator[str]:
         """Yield the tree as text, one line for each node."""
         value = "" if self.value is None else f": {self.value}"
-        yield f"{'  ' * depth}{'✓' if self.met else '✗'} {self.words}{value}"
+        changes = ""
+        if self.changes_at:
+            changes = f", changes at {self.changes_at.isoformat(timespec='microseconds')}"
+        yield f"{'  ' * depth}{'✓' if self.met else '✗'} {self.words}{value}{changes}"
         for part in self.parts:
             yield from part.lines(depth + 1)
 
@@ -68,11 +73,13 @@ def explain_each(
     *,
     shows: Callable[[Condition], bool] = lambda condition: True,
     segment_names: Mapping[str, str] = MappingProxyType({}),
+    with_changes: bool = True,
 ) -> list[Explanation | None]:
     """Explain the answers of several rules for one customer, with as few statements as possible.
 
-    If ``shows`` is false for a condition, its answer is returned without the customer's value. ``segment_names`` are
-    printed in place of the slugs of segments.
+    If ``shows`` is false for a condition, its answer is returned without the customer's value and without its change.
+    ``segment_names`` are printed in place of the slugs of segments. ``with_changes`` also tells when answers change by
+    themselves.
     """
     explanations: list[Explanation | None] = []
     expanded = [expand_rule(rule, asks_rules=context.asks_rules) for rule in rules]
@@ -80,7 +87,14 @@ def explain_each(
         row = _query_answers(share, customer, context)
         places = count()
         named = [rule.with_segment_names(segment_names) for rule in share]
-        explanations += [_explain_node(rule, places, row, context, shows) if row else None for rule in named]
+        trees: Sequence[AnswerTree | None] = [None] * len(share)
+        if row and with_changes:
+            later = expand_for_later(share, asks_rules=context.asks_rules)
+            trees = find_changes(later, customer.pk, context) or trees
+        explanations += [
+            _explain_node(rule, places, row, context, shows, tree) if row else None
+            for rule, tree in zip(named, trees, strict=True)
+        ]
     return explanations
 
 
@@ -129,17 +143,23 @@ def _explain_node(
     row: dict[str, Any],
     context: EvaluationContext,
     shows: Callable[[Condition], bool],
+    tree: AnswerTree | None,
 ) -> Explanation:
     place = next(places)
-    met = bool(row[f"met_{place}"])
+    met, changes_at = bool(row[f"met_{place}"]), tree.changes_at if tree else None
+    asked = rule.parts(context)
+    # A segment that answers by its stored members now is asked by its rule later: then the tree has more parts.
+    trees = tree.parts if tree and len(tree.parts) == len(asked) else [None] * len(asked)
     parts = tuple(
-        _explain_node(part, places, row, its_context, shows) for part, its_context in rule.parts(context)
+        _explain_node(part, places, row, its_context, shows, part_tree)
+        for (part, its_context), part_tree in zip(asked, trees, strict=True)
     )
     if isinstance(rule, Group):
         lacking = () if met else _lacking(rule.word, parts)
-        return Explanation(f"{rule.word} of these", met, None, parts, lacking)
+        return Explanation(f"{rule.word} of these", met, None, parts, lacking, changes_at=changes_at)
     if not isinstance(rule, Condition):
-        return Explanation(rule.sentence(), met, None, parts, () if met else (rule.sentence(),))
+        lacking = () if met else (rule.sentence(),)
+        return Explanation(rule.sentence(), met, None, parts, lacking, changes_at=changes_at)
     words = rule.detailed_sentence(context, format_money)
     if not shows(rule):
         return Explanation(words, met, HIDDEN, parts, () if met else (words,))
@@ -153,7 +173,7 @@ def _explain_node(
             format_value(value, rule.unit, context, format_exact_money),
         )
     at = value if isinstance(value, datetime) else None
-    return Explanation(words, met, value_text, parts, () if met else (words,), at)
+    return Explanation(words, met, value_text, parts, () if met else (words,), at, changes_at)
 
 
 def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from django.db.models import Q, QuerySet
 
+from core.db.sql import Query
+
 from .context import EvaluationContext, Statistic
 
 FindRule = Callable[[str], "Rule | None"]
@@ -74,6 +76,15 @@ class Rule:
 
         Each query selects customers' keys from a short range of an index. Together they may select too many customers,
         but never too few. Filters on data without a history, such as contact data, select none.
+        """
+        return []
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        """Select the instants at which the answer can change if nothing more is recorded.
+
+        Each query selects customers' keys as ``key`` with instants as ``border``. These are later than the instant of
+        the records, and at most ``within`` later. The queries may select too many instants, but never too few: between
+        two of them, no answer changes. With ``context.customer``, they are those of one customer.
         """
         return []
 
@@ -167,6 +178,9 @@ class Group(Rule):
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return [query for rule in self.rules for query in rule.may_flip(since, until)]
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        return [query for rule in self.rules for query in rule.borders(context, within)]
 
     def statistics(self) -> list[Statistic]:
         return [statistic for rule in self.rules for statistic in rule.statistics()]

@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from django.db.models import F, Q
+from django.db.models import F, IntegerField, Q
+from django.db.models.expressions import RawSQL
 
+from core.db import dialect
+from core.db.sql import Query, Sql, compose
+from core.values.sortable_values import start_of_day
+from customers.models import Customer
+
+from .context import EvaluationContext
+from .late_params import ColumnInstant
 from .lookups import Range
 
 DAY = timedelta(days=1)
@@ -26,3 +35,54 @@ def birthday_ranges(first: date, last: date) -> tuple[int, int, int, int]:
     if end == 228 and (last + DAY).month == 3:
         end = 229  # in this year birthdays on the 29th are on the 28th
     return (start, end, *NO_DAYS[:2]) if start <= end else (start, 1231, 101, end)
+
+
+def column_birthday_ranges(
+    at: ColumnInstant, zone: ZoneInfo, within_next: timedelta
+) -> Callable[[int], RawSQL]:
+    """Return the ends of ``birthday_ranges`` as expressions of the instant in a column.
+
+    ``within_next`` is less than 365 days.
+    """
+    first = dialect.local_date_sql(at.sql, zone.key)
+    last, after = (dialect.date_plus_days_sql(first, within_next.days + more) for more in (0, 1))
+    start, end, day_after = map(dialect.month_and_day_sql, (first, last, after))
+    end = f"CASE WHEN {end} = 228 AND {day_after} = 301 THEN 229 ELSE {end} END"
+    wraps = f"{start} > {end}"
+    ends = (
+        start,
+        f"CASE WHEN {wraps} THEN 1231 ELSE {end} END",
+        f"CASE WHEN {wraps} THEN 101 ELSE {NO_DAYS[0]} END",
+        f"CASE WHEN {wraps} THEN {end} ELSE {NO_DAYS[1]} END",
+    )
+    return lambda place: RawSQL(ends[place], (), output_field=IntegerField())
+
+
+def birthday_borders(within_next: timedelta, context: EvaluationContext, within: timedelta) -> list[Query]:
+    """Select the midnights at which a birthday may enter or leave the next days, as ``Rule.borders`` does."""
+    day = context.at.astimezone(context.zone).date() + DAY
+    midnights: list[tuple[Any, ...]] = []
+    while (midnight := start_of_day(day, context.zone)) <= context.at + within:
+        border = dialect.datetime_param(midnight - context.span_ahead)
+        midnights += [
+            (border, *birthday_ranges(passed - DAY - DAY, passed + DAY))
+            for passed in {day, day + within_next}
+        ]
+        day += DAY
+    if not midnights:
+        return []
+    row = f"(CAST(%s AS {dialect.datetime_type_sql()}), %s, %s, %s, %s)"
+    rows = Sql(", ".join([row] * len(midnights)), tuple(value for one in midnights for value in one))
+    customers = Customer.objects.existing().filter(birthday__isnull=False)
+    if context.customer is not None:
+        customers = customers.filter(pk=context.customer)
+    return [
+        compose(
+            """SELECT c.id AS key, days.column1 AS border
+                FROM ({customers}) AS c, (VALUES {rows}) AS days
+                WHERE c.birthday BETWEEN days.column2 AND days.column3
+                    OR c.birthday BETWEEN days.column4 AND days.column5""",
+            customers=customers.order_by().values("id", "birthday"),
+            rows=rows,
+        )
+    ]

@@ -10,7 +10,7 @@ from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet, Value
 
 from customers.models import COUNTING_STATUSES, Event, Facts, FactsAsOf, Order
 
-from .late_params import LateInstant, LateParam
+from .late_params import ColumnInstant, LateInstant, LateParam
 from .population import PopulationStatistics, StatisticValue
 
 
@@ -26,7 +26,7 @@ class EvaluationContext:
     the future if nothing more is recorded.
     """
 
-    at: Any  # a datetime, or the LateInstant of a placeholder
+    at: Any  # a datetime, the LateInstant of a placeholder, or the ColumnInstant of each row
     zone: ZoneInfo
     facts: str = "facts"
     statistics: PopulationStatistics = field(default_factory=PopulationStatistics)
@@ -39,8 +39,13 @@ class EvaluationContext:
 
     def ahead(self, span: timedelta) -> "EvaluationContext":
         """Return the context that looks ahead of this one. Spans add up."""
-        start, span = self.looks_ahead_of or self, self.span_ahead + span
-        return replace(self, at=start.at + span, looks_ahead_of=start, span_ahead=span)
+        return replace(
+            self, at=self.at + span, looks_ahead_of=self.of_records, span_ahead=self.span_ahead + span
+        )
+
+    def at_instants(self, column: str) -> "EvaluationContext":
+        """Return the context that looks ahead of this one to the instant that each row has in a column."""
+        return replace(self, at=ColumnInstant(column), looks_ahead_of=self.of_records)
 
     @property
     def of_records(self) -> "EvaluationContext":
@@ -88,15 +93,25 @@ class EvaluationContext:
 
     def orders(self, *, counting: bool = True) -> QuerySet[Order]:
         """Return the orders of the outer query's customer, by default only those that count."""
-        orders = Order.objects.filter(
-            customer=self.customer_key, placed_at__lte=self.of_records.at
-        ).order_by()
-        return orders.filter(status__in=COUNTING_STATUSES) if counting else orders
+        return self._of_customer(self.all_orders(counting=counting))
 
     def events(self) -> QuerySet[Event]:
         """Return the events of the outer query's customer."""
-        until = self.of_records.at
-        return Event.objects.filter(customer=self.customer_key, occurred_at__lte=until).order_by()
+        return self._of_customer(self.all_events())
+
+    def _of_customer(self, records: QuerySet[Any]) -> QuerySet[Any]:
+        if self.customer is not None and isinstance(self.at, ColumnInstant):
+            records = records.filter(customer=OuterRef("pk"))  # the sub-select refers to rows of borders
+        return records.filter(customer=self.customer_key)
+
+    def all_orders(self, *, counting: bool = True) -> QuerySet[Order]:
+        """Return the orders of all customers, by default only those that count."""
+        orders = Order.objects.filter(placed_at__lte=self.of_records.at).order_by()
+        return orders.filter(status__in=COUNTING_STATUSES) if counting else orders
+
+    def all_events(self) -> QuerySet[Event]:
+        """Return the events of all customers."""
+        return Event.objects.filter(occurred_at__lte=self.of_records.at).order_by()
 
     def existing_q(self) -> Q:
         """Build the query of customers first seen by the instant of the records."""

@@ -9,7 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import DateTimeField, Expression
+from django.db.models import DateTimeField, Expression, TextField
+from django.db.models.expressions import RawSQL
+
+from core.db import dialect
 
 Fill = Callable[..., Any]
 
@@ -54,3 +57,31 @@ class LateInstant(LateParam):
         """Return a parameter that is ``encode`` of the instant."""
         earlier = self.earlier
         return LateParam(lambda filled: encode(filled.at - earlier), *self.contexts)
+
+
+class ColumnInstant(Expression):
+    """The instant that each row has in a column, or an instant a fixed span after it."""
+
+    def __init__(self, column: str, later: timedelta = timedelta()) -> None:
+        super().__init__(output_field=DateTimeField())
+        self.column, self.later = column, later
+
+    @property
+    def sql(self) -> str:
+        if not self.later:
+            return self.column
+        return dialect.datetime_plus_sql(self.column, dialect.interval_sql(self.later))
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        """Compile to the column."""
+        return self.sql, []
+
+    def __sub__(self, span: Any) -> "ColumnInstant":  # type: ignore[override]
+        return ColumnInstant(self.column, self.later - span)
+
+    def __add__(self, span: Any) -> "ColumnInstant":  # type: ignore[override]
+        return ColumnInstant(self.column, self.later + span)
+
+    def encoded(self) -> RawSQL:
+        """Return the instant in the sortable form of free values."""
+        return RawSQL(dialect.encoded_datetime_sql(self.sql), (), output_field=TextField())

@@ -1,12 +1,14 @@
 """Aggregates of a customer's records in a period, and comparisons with the population."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.db.models import BigIntegerField, F, Func, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 
+from core.db.sql import Query
 from customers.models import Customer
 
 from . import population
@@ -14,7 +16,7 @@ from .base import Condition
 from .context import EvaluationContext, Statistic
 from .operators import Moment, Relative
 from .population import StatisticValue
-from .time_changes import customer_keys, passed_by_statistic_q
+from .time_changes import borders_of_rows, customer_keys, passed_by_statistic_q
 
 INTEGER = BigIntegerField()
 ORDER_VALUE = Sum(F("total") - F("refunded_total"), output_field=INTEGER)
@@ -30,6 +32,9 @@ class MomentFact(Condition):
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return [query for in_window in self.records for query in in_window(since, until, self.when.spans)]
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        return borders_of_rows(context.facts_rows(), self.fact, self.when.spans, context, within)
 
     def q(self, context: EvaluationContext) -> Q:
         return self.when.q(self.value(context), context.at, context.zone)

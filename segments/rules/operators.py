@@ -21,7 +21,7 @@ from core.values import sortable_values
 from . import values
 from .errors import RuleError
 from .formatting import format_number
-from .late_params import LateInstant, LateParam
+from .late_params import ColumnInstant, LateInstant
 from .lookups import Bytewise, Range, not_true_q
 
 
@@ -255,8 +255,10 @@ class Period(Moment):
     }
 
 
-def encoded_instant(moment: datetime | LateInstant) -> Value | LateParam:
+def encoded_instant(moment: datetime | LateInstant | ColumnInstant) -> Any:
     """Return an instant in the sortable form of free values."""
+    if isinstance(moment, ColumnInstant):
+        return moment.encoded()
     encode = sortable_values.encode_datetime
     return moment.mapped(encode) if isinstance(moment, LateInstant) else Value(encode(moment))
 

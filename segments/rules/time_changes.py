@@ -3,14 +3,17 @@
 ``within_last: "30d"`` has a border 30 days before the instant. Between two instants the border passes a window, and
 only records in that window enter or leave the period. The instant is a border too: a record dated ahead begins to
 count when the instant passes it.
+
+If nothing more is recorded, the answer about one customer is constant between such instants, its **borders**.
 """
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 
+from core.db.sql import Query
 from customers.models import Customer, Event, Facts, Order
 
 from .context import EvaluationContext, Statistic
@@ -63,6 +66,30 @@ def records_in_window(
             records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
         )
         for span in delays
+    ]
+
+
+def borders_of_rows(
+    rows: QuerySet[Any],
+    column: str,
+    spans: Iterable[timedelta],
+    context: EvaluationContext,
+    within: timedelta,
+) -> list[Query]:
+    """Select the instants that are one of the spans after the moment of a row, as ``Rule.borders`` does."""
+    key = "pk" if rows.model is Customer else "customer"
+    if context.customer is not None:
+        rows = rows.filter(**{key: context.customer})
+    return [
+        rows.filter(
+            Q(**{f"{column}__gt": context.at - span}), Q(**{f"{column}__lte": context.at - span + within})
+        )
+        .order_by()
+        .values(
+            key=F(key),
+            border=ExpressionWrapper(F(column) + (span - context.span_ahead), output_field=DateTimeField()),
+        )
+        for span in dict.fromkeys(spans)
     ]
 
 

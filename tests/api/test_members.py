@@ -52,14 +52,15 @@ def test_a_member_is_explained(caller, shop_at_noon) -> None:
         "entered_at": "2026-03-15T12:00:00Z",
         "at": "2026-03-15T12:01:00Z",
         "matches": True,
+        "changes_at": "2026-03-31T00:00:00Z",
         "note": "",
         "explanation": {
-            "words": "all of these", "met": True, "value": None, "lacking": [],
+            "words": "all of these", "met": True, "value": None, "changes_at": "2026-03-31T00:00:00Z", "lacking": [],
             "parts": [
-                {"words": "is known", "met": True, "value": "yes", "lacking": [], "parts": []},
+                {"words": "is known", "met": True, "value": "yes", "changes_at": None, "lacking": [], "parts": []},
                 {
                     "words": "placed at least 2 orders in the last 30 days",
-                    "met": True, "value": "2", "lacking": [], "parts": [],
+                    "met": True, "value": "2", "changes_at": "2026-03-31T00:00:00Z", "lacking": [], "parts": [],
                 },
             ],
         },
@@ -137,7 +138,7 @@ def test_staff_see_members_with_the_permissions_for_contact_data(shop_at_noon) -
 def test_an_explanation_costs_few_queries(caller, shop_at_noon, django_assert_max_num_queries) -> None:
     with time_machine.travel(NOON + timedelta(minutes=1), tick=False):
         caller.get("segments/repeaters/members/c1/")
-        with django_assert_max_num_queries(7):
+        with django_assert_max_num_queries(8):
             caller.get("segments/repeaters/members/c1/")
 
 

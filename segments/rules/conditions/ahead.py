@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from django.db.models import DateTimeField, Q, QuerySet, Value
 
+from core.db.sql import Query
 from core.durations import duration_text
 from segments.rules import values
 from segments.rules.base import Condition, Exposure, FindRule, Preset, Rule, condition
@@ -77,6 +78,9 @@ class Ahead(Condition):
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return self.rule.may_flip(since.ahead(self.in_), until.ahead(self.in_))
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        return self.rule.borders(context.ahead(self.in_), within)
 
     def statistics(self) -> list[Statistic]:
         return self.rule.statistics()

@@ -18,6 +18,7 @@ from django.db.models import (
 )
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
+from core.db.sql import Query
 from core.durations import duration_text
 from core.values.decimals import SCALE
 from customers.facts.definitions import SESSION_GAP_MINUTES
@@ -29,7 +30,12 @@ from segments.rules.lookups import Range, not_true_q
 from segments.rules.measures import MomentFact, aggregate_subquery, coalesce_zero
 from segments.rules.operators import Moment, Number, Period
 from segments.rules.parameters import FLAG, NAME, SPAN, Product, Property, period_q
-from segments.rules.time_changes import events_in_window, first_seen_in_window, orders_in_window
+from segments.rules.time_changes import (
+    borders_of_rows,
+    events_in_window,
+    first_seen_in_window,
+    orders_in_window,
+)
 
 from .orders import counting_orders_queryset, limits_phrase
 
@@ -72,6 +78,14 @@ class _EventCondition(Condition):
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return events_in_window(since, until, self.during.spans if self.during else ())
 
+    def _all_events(self, context: EvaluationContext) -> QuerySet[Any]:
+        """Return the events of all customers that it counts, if they are in the period."""
+        raise NotImplementedError
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        spans = self.during.spans if self.during else ()
+        return borders_of_rows(self._all_events(context), "occurred_at", spans, context, within)
+
 
 @condition(
     "session_count",
@@ -98,17 +112,23 @@ class SessionCount(_EventCondition):
     def value(self, context: EvaluationContext) -> Any:
         if not self.during:
             return context.fact("session_count")
+        starts = context.events().filter(
+            period_q(self.during, "occurred_at", context.at, context.zone), self._starts_session()
+        )
+        # Several events at one instant start one session.
+        return coalesce_zero(aggregate_subquery(starts, Count("occurred_at", distinct=True)))
+
+    def _starts_session(self) -> Q:
         pause = ExpressionWrapper(
             OuterRef("occurred_at") - timedelta(minutes=SESSION_GAP_MINUTES), output_field=DateTimeField()
         )
         just_before = Event.objects.filter(
             customer=OuterRef("customer"), occurred_at__lt=OuterRef("occurred_at"), occurred_at__gte=pause
         )
-        starts = context.events().filter(
-            period_q(self.during, "occurred_at", context.at, context.zone), ~Exists(just_before)
-        )
-        # Several events at one instant start one session.
-        return coalesce_zero(aggregate_subquery(starts, Count("occurred_at", distinct=True)))
+        return Q(~Exists(just_before))
+
+    def _all_events(self, context: EvaluationContext) -> QuerySet[Any]:
+        return context.all_events().filter(self._starts_session())
 
     def sentence(self) -> str:
         return f"had {self.number.phrase('session')}{limits_phrase(self.during)}"
@@ -162,6 +182,10 @@ class OpenCart(Condition):
         spans = [span for span in (self.within_last, self.older_than) if span]
         added = events_in_window(since, until, spans, name="Product Added")
         return [*added, *events_in_window(since, until), *orders_in_window(since, until)]
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        spans = [span for span in (self.within_last, self.older_than) if span]
+        return borders_of_rows(context.facts_rows(), "last_added_at", spans, context, within)
 
     def sentence(self) -> str:
         return self._phrase(self.value_.phrase() if self.value_ else "")
@@ -237,13 +261,17 @@ class EventCount(_EventCondition):
         if not self.event and not self.during and not self.product and not self.where:
             return context.fact("event_count")
         events = context.events().filter(period_q(self.during, "occurred_at", context.at, context.zone))
+        return coalesce_zero(aggregate_subquery(self._limited(events), Count("pk")))
+
+    def _limited(self, events: QuerySet[Any]) -> QuerySet[Any]:
         if self.event:
             events = events.filter(name=self.event)
         if self.product:
             events = events.filter(self.product.in_event_q())
-        if self.where:
-            events = events.filter(self.where.q())
-        return coalesce_zero(aggregate_subquery(events, Count("pk")))
+        return events.filter(self.where.q()) if self.where else events
+
+    def _all_events(self, context: EvaluationContext) -> QuerySet[Any]:
+        return self._limited(context.all_events())
 
     def effective_exposure(self) -> Exposure:
         """Restrict questions on properties, since any property may be contact data."""
@@ -291,10 +319,15 @@ class Viewed(_EventCondition):
     and_not_bought: bool | None = param(FLAG)
 
     def _views(self, context: EvaluationContext) -> Any:
-        views = context.events().filter(
-            period_q(self.during, "occurred_at", context.at, context.zone), name="Product Viewed"
-        )
+        in_period = period_q(self.during, "occurred_at", context.at, context.zone)
+        return self._limited(context.events()).filter(in_period)
+
+    def _limited(self, events: QuerySet[Any]) -> QuerySet[Any]:
+        views = events.filter(name="Product Viewed")
         return views.filter(self.product.in_event_q()) if self.product else views
+
+    def _all_events(self, context: EvaluationContext) -> QuerySet[Any]:
+        return self._limited(context.all_events())
 
     def q(self, context: EvaluationContext) -> Q:
         viewed = Q(Exists(self._views(context)))

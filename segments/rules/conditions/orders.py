@@ -1,10 +1,12 @@
 """Filters on orders: how many, when, which products."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Count, Exists, F, Q, QuerySet
 from django.db.models.lookups import GreaterThan
 
+from core.db.sql import Query
 from core.values.decimals import SCALE
 from customers.facts.definitions import LATEST_ORDER_COUNT
 from segments.rules.base import Condition, Exposure, Preset, condition
@@ -15,7 +17,7 @@ from segments.rules.measures import MomentFact, RoundedRatio, aggregate_subquery
 from segments.rules.operators import Moment, Number, Period, Share
 from segments.rules.parameters import Product, period_q
 from segments.rules.text_operators import Text
-from segments.rules.time_changes import orders_in_window
+from segments.rules.time_changes import borders_of_rows, orders_in_window
 
 DISCOUNTED_Q = Q(discount_total__gt=0) | ~Q(coupon_code="")
 REFUNDED_Q = Q(refunded_total__gt=0) | Q(status="refunded")
@@ -28,6 +30,11 @@ def counting_orders_queryset(
     coupon: Text | None = None,
 ) -> Any:
     orders = context.orders().filter(period_q(during, "placed_at", context.at, context.zone))
+    return limited_orders(orders, product, coupon)
+
+
+def limited_orders(orders: QuerySet[Any], product: Product | None, coupon: Text | None) -> QuerySet[Any]:
+    """Return those of some orders that contain a product and used a coupon."""
     if product:
         orders = orders.filter(product.in_order_q())
     return orders.filter(coupon.q(F("coupon_code_folded"))) if coupon else orders
@@ -37,6 +44,14 @@ class _OrderCondition(Condition):
     """A condition on the orders of a period."""
 
     during: Period | None
+
+    def _all_orders(self, context: EvaluationContext) -> QuerySet[Any]:
+        """Return the orders of all customers that it counts, if they are in the period."""
+        return context.all_orders()
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        spans = self.during.spans if self.during else ()
+        return borders_of_rows(self._all_orders(context), "placed_at", spans, context, within)
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return orders_in_window(since, until, self.during.spans if self.during else ())
@@ -87,6 +102,9 @@ class OrderCount(_OrderCondition):
     during: Period | None = param(Period)
     product: Product | None = param(Product)
     coupon: Text | None = param(Text)
+
+    def _all_orders(self, context: EvaluationContext) -> QuerySet[Any]:
+        return limited_orders(context.all_orders(), self.product, self.coupon)
 
     def q(self, context: EvaluationContext) -> Q:
         if not self.product and not self.coupon:
@@ -288,6 +306,9 @@ class Bought(_OrderCondition):
     during: Period | None = param(Period)
     coupon: Text | None = param(Text)
 
+    def _all_orders(self, context: EvaluationContext) -> QuerySet[Any]:
+        return limited_orders(context.all_orders(), self.product, self.coupon)
+
     def q(self, context: EvaluationContext) -> Q:
         return Q(Exists(counting_orders_queryset(context, self.during, self.product, self.coupon)))
 
@@ -318,6 +339,9 @@ class RefundCount(_OrderCondition):
 
     number: Number = inline_param(Number)
     during: Period | None = param(Period)
+
+    def _all_orders(self, context: EvaluationContext) -> QuerySet[Any]:
+        return context.all_orders(counting=False).filter(REFUNDED_Q)
 
     def q(self, context: EvaluationContext) -> Q:
         return self.number.q(self.value(context))

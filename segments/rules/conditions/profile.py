@@ -7,22 +7,36 @@ from babel import Locale
 from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.lookups import Exact
 
+from core.db.sql import Query
 from core.durations import duration_text
 from core.values import sortable_values
 from customers.consent.states import CONFIRMATION_PERIOD
 from customers.models import Customer, DatedAttribute
 from segments.rules import values
 from segments.rules.base import Condition, Exposure, Preset, condition
-from segments.rules.birthdays import DAY, NO_DAYS, birthday_q, birthday_ranges
+from segments.rules.birthdays import (
+    DAY,
+    NO_DAYS,
+    birthday_borders,
+    birthday_q,
+    birthday_ranges,
+    column_birthday_ranges,
+)
 from segments.rules.context import EvaluationContext
 from segments.rules.declarations import inline_param, required
-from segments.rules.late_params import LateParam
+from segments.rules.late_params import ColumnInstant, LateParam
 from segments.rules.lookups import not_true_q
 from segments.rules.measures import MomentFact
 from segments.rules.operators import Moment, Number
 from segments.rules.parameters import FLAG, NAME, Scalar, comparison_phrase, free_value_expression
 from segments.rules.text_operators import List, Text
-from segments.rules.time_changes import customer_keys, first_seen_in_window, records_in_window
+from segments.rules.time_changes import (
+    NO_DELAY,
+    borders_of_rows,
+    customer_keys,
+    first_seen_in_window,
+    records_in_window,
+)
 
 ENGLISH = Locale("en")
 PENDING, PENDING_PERIOD = "pending", Moment("within_last", CONFIRMATION_PERIOD)
@@ -123,6 +137,10 @@ class Newsletter(Condition):
         return records_in_window(
             Customer.objects.existing(), "pending_at", since, until, PENDING_PERIOD.spans
         )
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        spans = (NO_DELAY, *PENDING_PERIOD.spans) if self.is_ == PENDING else ()
+        return borders_of_rows(Customer.objects.existing(), "pending_at", spans, context, within)
 
     def sentence(self) -> str:
         return {
@@ -226,6 +244,10 @@ class SubscribedAt(Condition):
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return records_in_window(Customer.objects.existing(), "subscribed_at", since, until, self.when.spans)
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        spans = (NO_DELAY, *self.when.spans) if self.when.spans else ()
+        return borders_of_rows(Customer.objects.existing(), "subscribed_at", spans, context, within)
 
     def sentence(self) -> str:
         if self.when.word == "ever":
@@ -361,8 +383,15 @@ class Attribute(Condition):
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         if not isinstance(self.operator, Moment):
             return []
-        dated = DatedAttribute.objects.filter(name=sortable_values.json_key(self.name_))
-        return records_in_window(dated, "at", since, until, self.operator.spans)
+        return records_in_window(self._dated_attributes(), "at", since, until, self.operator.spans)
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        spans = self.operator.spans if isinstance(self.operator, Moment) else ()
+        spans = (NO_DELAY, *spans) if spans else ()
+        return borders_of_rows(self._dated_attributes(), "at", spans, context, within)
+
+    def _dated_attributes(self) -> QuerySet[DatedAttribute]:
+        return DatedAttribute.objects.filter(name=sortable_values.json_key(self.name_))
 
     def sentence(self) -> str:
         if isinstance(self.operator, Moment):
@@ -394,6 +423,8 @@ class Birthday(Condition):
 
         if self.within_next.days >= 365:
             return Q(birthday__isnull=False)
+        if isinstance(context.at, ColumnInstant):
+            return birthday_q(column_birthday_ranges(context.at, context.zone, self.within_next))
         return birthday_q(
             lambda place: context.late_param(lambda filled: birthday_ranges(*days(filled))[place])
         )
@@ -412,6 +443,12 @@ class Birthday(Condition):
             return customer_keys(Customer.objects.filter(ends))
 
         return [passed(timedelta()), passed(self.within_next)]
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        """Select the midnights of days on which a birthday may enter or leave the range."""
+        if self.within_next.days >= 365:
+            return []
+        return birthday_borders(self.within_next, context, within)
 
     def value(self, context: EvaluationContext) -> Any:
         return F("birth_date")

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from django.db.models import Exists, F, Q, QuerySet, Subquery
 
+from core.db.sql import Query
 from segments.models import Membership, Segment
 from segments.rules import values
 from segments.rules.base import Condition, Exposure, FindRule, Rule, condition
@@ -117,6 +118,9 @@ class SegmentMembers(Rule):
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         return self.rule.may_flip(since, until) if self.rule else []
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        return self.rule.borders(context, within) if self.rule else []
 
     def statistics(self) -> list[Statistic]:
         return self.rule.statistics() if self.rule else []

@@ -1,11 +1,13 @@
 """Filters on spending."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
+from core.db.sql import Query
 from core.values.decimals import SCALE, from_units
 from segments.rules.base import Condition, Exposure, Preset, condition
 from segments.rules.context import EvaluationContext, Statistic
@@ -20,7 +22,7 @@ from segments.rules.measures import (
     threshold_statistic,
 )
 from segments.rules.operators import Number, Period, Relative
-from segments.rules.time_changes import orders_in_window
+from segments.rules.time_changes import borders_of_rows, orders_in_window
 
 from .orders import counting_orders_queryset, limits_phrase
 
@@ -46,6 +48,10 @@ class _AmountCondition(Condition):
                 passed_buyers_queryset(self._threshold(self.operator), self.name, value, since, until)
             )
         return queries
+
+    def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+        spans = self.during.spans if self.during else ()
+        return borders_of_rows(context.all_orders(), "placed_at", spans, context, within)
 
     def sentence(self) -> str:
         return self._phrase(self.operator.phrase())

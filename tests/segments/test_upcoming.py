@@ -1,0 +1,122 @@
+"""Who is about to enter or leave, and when an answer changes by itself."""
+
+import csv
+import io
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+from django.core.management import CommandError
+
+from segments.models import Segment
+from tests.support import shop
+from tests.support.shop import NOON
+
+pytestmark = pytest.mark.django_db
+
+AT = ("--at", NOON.isoformat())
+RECENT = {"last_order": {"within_last": "30d"}}
+
+
+def upcoming(slug: str, within: str, *arguments: str) -> list[tuple[str, str, str]]:
+    rows = csv.DictReader(io.StringIO(shop.command("upcoming", slug, "--within", within, *arguments)))
+    return [(row["customer_id"], row["change"], row["at"]) for row in rows]
+
+
+@pytest.fixture
+def buyers() -> None:
+    shop.orders(
+        "o1,c1,2026-02-14T12:00:00.000001Z,10",
+        "o2,c2,2026-02-20T09:30:00Z,10",
+        "o3,c3,2026-03-14T00:00:00Z,10",
+        "o4,c4,2026-02-20T09:30:00Z,10",
+    )
+
+
+@pytest.mark.usefixtures("buyers")
+def test_those_who_leave_by_time_alone_are_listed_in_order_of_time() -> None:
+    shop.segment("recent", RECENT)
+
+    assert upcoming("recent", "7d", *AT) == [
+        ("c1", "left", "2026-03-16T12:00:00.000001+00:00"),
+        ("c2", "left", "2026-03-22T09:30:00.000000+00:00"),
+        ("c4", "left", "2026-03-22T09:30:00.000000+00:00"),
+    ]
+    assert [key for key, *_ in upcoming("recent", "90d", *AT)] == ["c1", "c2", "c4", "c3"]
+
+
+@pytest.mark.usefixtures("buyers")
+def test_only_the_first_change_of_a_customer_is_listed() -> None:
+    shop.segment("between", {"all": [{"last_order": {"not_within_last": "26d"}}, RECENT]})
+
+    changes = upcoming("between", "90d", *AT)
+
+    assert [(key, change) for key, change, _ in changes] == [
+        ("c1", "left"),
+        ("c2", "entered"),
+        ("c4", "entered"),
+        ("c3", "entered"),
+    ]
+
+
+@pytest.mark.usefixtures("buyers")
+def test_another_segment_is_asked_by_its_rule_and_a_paused_one_by_its_members() -> None:
+    recent = shop.segment("recent", RECENT)
+    shop.segment("others", {"none": [{"in_segment": {"is": "recent"}}]})
+    assert [(key, change) for key, change, _ in upcoming("others", "7d", *AT)] == [
+        ("c1", "entered"),
+        ("c2", "entered"),
+        ("c4", "entered"),
+    ]
+    Segment.objects.filter(pk=recent.pk).update(is_active=False)
+
+    with time_machine.travel(NOON, tick=False):
+        assert upcoming("others", "7d") == []
+
+
+def test_nobody_enters_a_fixed_list_by_time() -> None:
+    shop.customers("c1,a@example.org")
+    Segment.objects.create(slug="list", name="list", kind=Segment.Kind.STATIC)
+
+    assert upcoming("list", "7d") == []
+
+
+@pytest.mark.parametrize("span", ["91d", "0d", "soon"])
+def test_an_invalid_span_is_refused(span) -> None:
+    shop.segment("recent", RECENT)
+
+    with pytest.raises(CommandError, match="expected a span"):
+        shop.command("upcoming", "recent", "--within", span)
+
+
+@pytest.mark.usefixtures("buyers")
+def test_an_explanation_tells_when_the_answer_and_each_condition_change() -> None:
+    shop.segment("recent", {"any": [RECENT, {"last_order": {"within_last": "60d"}}]})
+    with time_machine.travel(NOON, tick=False):
+        _, group, first, second = shop.command("explain", "c2", "recent").splitlines()
+
+    assert group.endswith("changes at 2026-04-21T09:30:00.000000+00:00")
+    assert first.endswith("changes at 2026-03-22T09:30:00.000000+00:00")
+    assert second.endswith("changes at 2026-04-21T09:30:00.000000+00:00")
+
+
+def test_an_answer_that_changes_after_400_days_or_by_records_only_has_no_instant() -> None:
+    shop.orders("o1,c1,2026-03-01,10")
+    shop.segment(
+        "asked", {"all": [{"last_order": {"within_last": "500d"}}, {"order_count": {"at_least": 1}}]}
+    )
+    with time_machine.travel(datetime(2026, 3, 15, 12, tzinfo=UTC), tick=False):
+        assert "changes at" not in shop.command("explain", "c1", "asked")
+
+
+def test_a_customer_with_many_records_changes_when_the_decisive_one_is_old_enough() -> None:
+    shop.events(
+        *(f"e{n},c1,,Page Viewed,2026-03-{1 + n // 40:02d}T{n % 40 // 2:02d}:{30 * (n % 2):02d}:00Z,"
+          for n in range(480))
+    )  # fmt: skip
+    shop.segment("busy", {"event_count": {"at_least": 10, "during": {"within_last": "30d"}}})
+    with time_machine.travel(NOON, tick=False):
+        [_, told] = shop.command("explain", "c1", "busy").splitlines()
+
+    # 9 events are left when the tenth from the end is 30 days old.
+    assert told.endswith("changes at 2026-04-11T15:00:00.000000+00:00")
