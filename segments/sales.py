@@ -18,7 +18,7 @@ from core.values.decimals import from_units
 from customers.models import COUNTING_STATUSES, Facts, Order
 
 from . import stages
-from .stages import InstalledStage
+from .stages import Stage
 
 _ORDERS: Final = Order._meta.db_table
 _COUNTING: Final = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
@@ -91,23 +91,26 @@ def _sales(since: datetime, until: datetime) -> Sales:
 
 
 def sales_by_stage(
-    installed: Sequence[InstalledStage], since: datetime, until: datetime, seconds: float
+    shown: Sequence[Stage], since: datetime, until: datetime, seconds: float
 ) -> Mapping[str, Sales]:
-    """Return the orders and revenue of a period by the present stage of the customers. Raises StatementTimeout."""
-    if not installed:
+    """Return the orders and revenue of a period by the present stage of the customers. Raises StatementTimeout.
+
+    The stages are those of the shop, in the order in which they are asked.
+    """
+    if not shown:
         return {}
     query = compose(
         f"""SELECT s.stage, CAST(sum(o.total - o.refunded_total) AS bigint), count(*)
             FROM {_ORDERS} o LEFT JOIN ({{staged}}) AS s ON s.customer_id = o.customer_id
             WHERE o.placed_at >= {{since}} AND o.placed_at < {{until}} AND o.status IN ({_COUNTING})
             GROUP BY s.stage""",
-        staged=stages.stage_of_members_sql(installed),
+        staged=stages.stage_of_members_sql(shown),
         since=dialect.datetime_param(since),
         until=dialect.datetime_param(until),
     )
     with time_limits.time_limit(seconds):
         rows = execution.fetch_all(query)
     return {
-        stages.NO_STAGE if place is None else stages.PRECEDENCE[place]: Sales(from_units(units), orders)
+        stages.NO_STAGE if place is None else shown[place].slug: Sales(from_units(units), orders)
         for place, units, orders in rows
     }

@@ -154,6 +154,7 @@ UNGRANTED_PERMISSIONS: Final = (
         "segments.change",
         "segments.refreshresult",
         "segments.dailychangecount",
+        "segments.lifecyclestage",
         "segments.star",
         "segments.tag",
         "segments.version",

@@ -104,7 +104,7 @@ def test_facts_tick_the_steps(anna, settings) -> None:
     colleague("Viewer")
 
     assert installed.redirect_chain[-1][0] == HOME
-    assert Segment.objects.count() == 16
+    assert Segment.objects.count() == 18
     assert [title for title, is_done in steps(anna).items() if not is_done] == ["Start a first campaign"]
     assert "5 of 6 done" in " ".join(anna.get(HOME).content.decode().split())
 

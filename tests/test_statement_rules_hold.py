@@ -36,6 +36,7 @@ from segments import tasks as segment_tasks
 from segments.evaluation import live
 from segments.evaluation.context import context_at
 from segments.evaluation.explanation import explain_each
+from segments.lifecycle import editing
 from segments.models import Endpoint, Segment
 from segments.refresh import verification
 from segments.refresh.engine import refresh_all
@@ -309,14 +310,19 @@ def test_confirmations_and_unsubscriptions(recorder, client) -> None:
     client.post(urlsplit(signed_links.unsubscribe_url(delivery)).path)
 
 
+def test_what_a_flow_between_stages_asks(refreshed, recorder) -> None:
+    assert "lead" in shop.command("flow", "--from", "2026-02-15", "--to", "2026-03-20")
+
+
 def test_what_the_home_page_asks(refreshed, recorder) -> None:
+    editing.set_up_lifecycle()
     client = Client()
     client.force_login(User.objects.create_superuser("anna"))
     for panel in ("sales", "stages", "reach", "suggestions"):
         assert client.get(reverse(f"admin:campaigns_campaign_home_{panel}")).status_code == 200
     for what in ("orders", "new-customers", "reachable", "under-limit"):
         assert client.get(reverse("admin:customers_customer_people", args=[what])).status_code == 200
-    for stage in ("lost", "none"):
+    for stage in ("lost", "-"):
         address = reverse("admin:customers_customer_people", args=["stage"])
         assert client.get(address, {"stage": stage}).status_code == 200
 

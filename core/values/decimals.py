@@ -44,6 +44,11 @@ def from_units(units: int) -> Decimal:
     return Decimal(units).scaleb(-DECIMAL_PLACES)
 
 
+def plain_text(value: Decimal) -> str:
+    """Return a decimal for programs, with at least two places and no separators: ``1234.50``."""
+    return f"{value.quantize(Decimal('0.01')) if value == round(value, 2) else value:f}"
+
+
 def round_half_away(value: Fraction) -> int:
     """Round to the nearest integer, halves away from zero."""
     magnitude = (2 * abs(value.numerator) + value.denominator) // (2 * value.denominator)

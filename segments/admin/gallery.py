@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -18,6 +19,7 @@ from core.db import time_limits
 from customers.admin import contact_data
 from segments import disclosure, segment_store, tasks
 from segments.evaluation import counting
+from segments.lifecycle import editing
 from segments.models import Segment
 from segments.rules import RuleError, parse
 from segments.templates import PURPOSES, TEMPLATES, ParameterError, Template
@@ -103,9 +105,11 @@ def template_size_view(model_admin: Any, request: HttpRequest, slug: str) -> Htt
 
 @require_permissions(VIEW_SEGMENT, ADD_SEGMENT, methods=WRITE_METHODS)
 def install_missing_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Create the ready-to-use segments that do not exist yet."""
+    """Create the ready-to-use segments that do not exist yet, and set up the lifecycle."""
+    by = staff_user(request)
     try:
-        created = segment_store.install_templates(by=staff_user(request))
+        with transaction.atomic():
+            created = [*segment_store.install_templates(by=by), *editing.set_up_lifecycle(by=by)]
     except ValidationError:  # the same button was pressed twice
         created = []
     audit_log.log_additions(request, created, "Installed as a ready-to-use segment.")

@@ -41,6 +41,7 @@ from . import (
     versions,
 )
 from .forms import FixedListForm, SegmentForm, tags_text
+from .lifecycle import stages_page
 from .page_context import segment_context
 from .people import selection, table
 
@@ -92,6 +93,8 @@ class SegmentAdmin(CappedListAdmin):
                 ("templates/install/", gallery.install_missing_view, "install_templates"),
                 ("templates/<slug:slug>/size/", gallery.template_size_view, "template_size"),
                 ("fixed-list/", new_segments.fixed_list_view, "fixed_list"),
+                ("lifecycle/", stages_page.stages_view, "lifecycle"),
+                ("lifecycle/set-up/", stages_page.set_up_view, "lifecycle_set_up"),
                 ("rule/count/", editor.count_view, "rule_count"),
                 ("rule/details/", editor.details_view, "rule_details"),
                 ("rule/suggestions/", editor.suggestions_view, "rule_suggestions"),

@@ -164,7 +164,7 @@ class PreviewView(APIView):
             rule = parse(given["rule"])
             references.check_references_of(rule)
         check_disclosure(rule, request)
-        with _one_at_a_time(request):
+        with one_at_a_time(request, "preview"):
             try:
                 counted, detailed = counting.preview_rule(rule, MAX_SECONDS, given.get("at"))
             except time_limits.StatementTimeout:
@@ -195,10 +195,10 @@ def _may_see_sample(request: Request) -> bool:
 
 
 @contextmanager
-def _one_at_a_time(request: Request) -> Iterator[None]:
-    """Reject a client whose preview is running. If Redis is unavailable, nobody is rejected."""
+def one_at_a_time(request: Request, what: str) -> Iterator[None]:
+    """Reject a client whose preview, or other work of this name, is running. Without Redis, nobody is rejected."""
     client = f"key-{request.auth.pk}" if isinstance(request.auth, ApiKey) else f"user-{request.user.pk}"
-    with redis.hold(f"segments:preview:{client}", HOLD_SECONDS) as is_free:
+    with redis.hold(f"segments:{what}:{client}", HOLD_SECONDS) as is_free:
         if not is_free:
-            raise Throttled(MAX_SECONDS, "Another preview of yours is running. Try again when it has ended.")
+            raise Throttled(MAX_SECONDS, f"Another {what} of yours is running. Try again when it has ended.")
         yield

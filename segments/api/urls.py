@@ -9,6 +9,7 @@ from . import (
     changes,
     explanation,
     history,
+    lifecycle,
     members,
     membership,
     preview,
@@ -25,6 +26,8 @@ urlpatterns = [
     ),
     path("filters/", catalogue.FiltersView.as_view(), name="api-filters"),
     path("templates/", catalogue.TemplatesView.as_view(), name="api-templates"),
+    path("lifecycle/", lifecycle.LifecycleView.as_view(), name="api-lifecycle"),
+    path("lifecycle/flow/", lifecycle.FlowView.as_view(), name="api-lifecycle-flow"),
     path("refreshes/<int:pk>/", refreshes.RefreshDetailView.as_view(), name="api-refresh"),
     path("segments/", segments.SegmentListView.as_view(), name="api-segments"),
     # These two words are reserved: no segment can have them as its slug.

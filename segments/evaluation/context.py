@@ -23,6 +23,13 @@ def context_at(
     update.update_facts(now if at is None else min(at, now))
     if at is None:
         at = current_instant(now)
+    return stored_context_at(at, statistics, asks_rules=asks_rules)
+
+
+def stored_context_at(
+    at: datetime, statistics: PopulationStatistics | None = None, *, asks_rules: bool = False
+) -> EvaluationContext:
+    """Return the context of an instant, without the records whose facts are queued."""
     return EvaluationContext(
         at,
         shop_zone(),

@@ -1,6 +1,7 @@
 """Segments, their members and changes, refreshes, and webhooks."""
 
 from .label import MAX_TAG_LENGTH, Star, Tag
+from .lifecycle import LifecycleStage
 from .membership import Change, DailyChangeCount, Membership
 from .refresh import Refresh, RefreshResult, Verification
 from .segment import SLUG_IS_TAKEN, SLUG_LENGTH, Segment, SegmentQuerySet, Version
@@ -14,6 +15,7 @@ __all__ = [
     "Change",
     "DailyChangeCount",
     "Endpoint",
+    "LifecycleStage",
     "Membership",
     "Message",
     "Refresh",

@@ -15,6 +15,8 @@ from campaigns import lifecycle
 from campaigns.models import Campaign, Delivery, Step
 from customers.models import Customer
 from segments import health, segment_store
+from segments.lifecycle import editing
+from segments.lifecycle.editing import StageEntry
 from segments.models import Segment
 from segments.refresh.engine import refresh_segments
 from tests.support import shop
@@ -61,6 +63,7 @@ def installed() -> None:
     )
     shop.customers("eve,subscribed", header="customer_id,newsletter")
     segment_store.install_templates()
+    editing.set_up_lifecycle()
     refresh_segments(None)
 
 
@@ -117,29 +120,40 @@ def test_orders_are_listed_with_who_placed_them(anna: Staff, installed: None) ->
     assert people_of(anna, "orders", days=30) == ["anna", "anna", "ben"]
     assert people_of(anna, "orders", days=7) == ["anna"]
     assert people_of(anna, "orders", days=30, before="on") == ["cleo"]
-    assert people_of(anna, "orders", days=30, stage="repeat") == ["anna", "anna"]
+    assert people_of(anna, "orders", days=30, stage="repeat-buyers") == ["anna", "anna"]
 
 
 # -- Stages
 
 
 def test_each_customer_is_in_one_stage(anna: Staff, installed: None) -> None:
+    shop.customers("fred,fred@example.org")
+    shop.orders(f"p1,fred,{ago(70)},10")
+    refresh_segments(None)
+
     stages = {
         slug: sorted(people_of(anna, "stage", stage=slug))
-        for slug in ("anonymous", "lead", "first-order", "repeat", "lapsed", "lost", "none")
+        for slug in ("anonymous", "lead", "first-order", "repeat-buyers", "lapsed", "lost", "-")
     }
     [visitor] = stages.pop("anonymous")
 
     assert visitor.startswith("anonymous:")
     assert stages == {
         "lead": ["eve"],
-        "first-order": ["ben"],
-        "repeat": ["anna"],
-        "lapsed": ["cleo"],
+        "first-order": ["ben", "cleo"],
+        "repeat-buyers": ["anna"],
+        "lapsed": ["fred"],
         "lost": ["dora"],
-        "none": [],
+        "-": [],
     }
     assert "In no stage" not in panel(anna, "home_stages")
+
+
+def test_heroes_are_a_band_beside_the_repeat_buyers(anna: Staff, installed: None) -> None:
+    shop.orders(*(f"h{n},ben,{ago(n)},500" for n in range(1, 5)))
+    refresh_segments(None)
+
+    assert "Heroes: 1" in panel(anna, "home_stages")
 
 
 def test_the_revenue_of_a_month_is_shown_by_stage(anna: Staff, installed: None) -> None:
@@ -147,18 +161,29 @@ def test_the_revenue_of_a_month_is_shown_by_stage(anna: Staff, installed: None) 
 
     links = numbered_links(content)
     orders = reverse("admin:customers_customer_people", args=["orders"])
-    assert links[f"{orders}?days=30&stage=repeat"] == "30 EUR"
+    assert links[f"{orders}?days=30&stage=repeat-buyers"] == "30 EUR"
     assert "from 2 orders" in content
     assert f"{orders}?days=30&stage=lost" not in links
 
 
-def test_who_is_in_no_stage_is_counted_too(anna: Staff, installed: None) -> None:
-    shop.orders(f"p1,fred,{ago(50)},10", f"p2,fred,{ago(45)},10")
-    shop.customers("fred,fred@example.org")
-    refresh_segments(None)
+def test_who_is_in_no_stage_of_an_edited_lifecycle_is_counted_too(anna: Staff, installed: None) -> None:
+    editing.replace_stages([StageEntry("anonymous"), StageEntry("lost"), StageEntry("first-order")])
 
     assert "In no stage" in panel(anna, "home_stages")
-    assert people_of(anna, "stage", stage="none") == ["fred"]
+    assert sorted(people_of(anna, "stage", stage="-")) == ["anna", "eve"]
+
+
+def test_a_button_sets_up_the_lifecycle(anna: Staff) -> None:
+    shop.customers("eve,eve@example.org")
+    segment_store.install_templates()
+
+    content = home(anna)
+    assert "Set up the lifecycle" in content
+    anna.send("segments_segment_lifecycle_set_up", from_home="1")
+    refresh_segments(None)
+
+    assert "Set up the lifecycle" not in home(anna)
+    assert people_of(anna, "stage", stage="lead") == ["eve"]
 
 
 # -- Reach
@@ -285,13 +310,14 @@ def test_stages_stand_apart_from_groups_that_overlap(anna: Staff, installed: Non
         "anonymous",
         "lead",
         "first-order",
-        "repeat",
+        "repeat-buyers",
         "lapsed",
         "lost",
     ]
     groups = {row.segment.slug for row in response.context["groups"]}
     assert {"hero", "waiting", "newsletter-subscribers"} <= groups
-    assert not groups & {"anonymous", "lead", "first-order", "repeat", "repeat-lapsed", "lost"}
+    assert not groups & {"anonymous", "lead", "first-order", "lost"}
+    assert not {"lapsed", "repeat-buyers"} & {row.segment.slug for row in response.context["others"]}
 
 
 def test_who_entered_and_left_the_stages_is_one_picture_that_leads_to_people(

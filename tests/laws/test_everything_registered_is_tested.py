@@ -68,6 +68,7 @@ NO_PAGES = {
             "segments_endpoint_rotate",
             "segments_endpoint_test",
             "segments_segment_install_templates",
+            "segments_segment_lifecycle_set_up",
             "segments_segment_members_selected",
             "segments_segment_refresh",
             "segments_segment_restore",

@@ -13,16 +13,16 @@ from core.admin.charts import Chart, Series, Style
 from customers.models import Customer
 from segments import insights, stages
 from segments.admin import charts, texts
-from segments.admin.access import VIEW_CUSTOMER, VIEW_SEGMENT
+from segments.admin.access import ADD_SEGMENT, VIEW_CUSTOMER, VIEW_SEGMENT
 from segments.insights import MONTH, Trend
 from segments.models import Change, Segment
+from segments.stages import Stage
 from segments.templates import TEMPLATES
 
 from . import first_day, status, waiting
 
 MAX_SEGMENTS: Final = 100
 """The most ready-to-use segments shown, and the most other segments."""
-STAGE_TEMPLATES: Final = tuple(template for stage in stages.STAGES for template in stage.templates)
 MOVEMENT_STYLES: Final = (("entered", Style("#0284c7")), ("left", Style("#d97706", 1)))
 
 
@@ -73,19 +73,22 @@ def home_context(request: HttpRequest, context: dict[str, Any]) -> Mapping[str, 
         return context
     now = datetime.now(UTC)
     segments = list(Segment.objects.all())
+    shown_stages = stages.in_shown_order(stages.stored_stages())
+    in_stages = {stage.slug for stage in shown_stages}
     rows = _segment_rows(segments, now)
     has_customers = Customer.objects.exists()
-    movements = _movement_rows(rows, timezone.localdate(now))
+    movements = _movement_rows(rows, shown_stages, timezone.localdate(now))
     sees_who = request.user.has_perm(VIEW_CUSTOMER)
     return context | {
         "shows_segments": True,
         "status": status.system_status(request, segments, now),
         "waiting": waiting.waiting_items(request, segments, now),
-        "stages": [one.stage for one in stages.installed_stages(segments)],
+        "stages": [stage for stage in shown_stages if stage.is_refreshed],
+        "offers_lifecycle": bool(segments) and not shown_stages and request.user.has_perm(ADD_SEGMENT),
         "movements": movements,
         "movements_chart": _movements_chart(movements, sees_who=sees_who) if movements else None,
-        "groups": [row for row in rows if row.segment.template not in ("", *STAGE_TEMPLATES)],
-        "others": [row for row in rows if not row.segment.template],
+        "groups": [row for row in rows if row.segment.template and row.segment.slug not in in_stages],
+        "others": [row for row in rows if not row.segment.template and row.segment.slug not in in_stages],
         "has_more": len(segments) > len(rows),
         "shows_suggestions": request.user.has_perm(access.VIEW_CAMPAIGN),
         "sees_who": sees_who,
@@ -108,14 +111,10 @@ def _segment_rows(segments: Iterable[Segment], now: datetime) -> list[SegmentRow
     ]
 
 
-def _movement_rows(rows: Sequence[SegmentRow], today: date) -> list[MovementRow]:
+def _movement_rows(rows: Sequence[SegmentRow], shown: Sequence[Stage], today: date) -> list[MovementRow]:
     """Return the segments of the stages with who entered and left, in the order of a life."""
     since = today - timedelta(days=MONTH - 1)
-    places = {template: place for place, template in enumerate(STAGE_TEMPLATES)}
-    shown = sorted(
-        (row for row in rows if row.trend and row.segment.template in places),
-        key=lambda row: places[row.segment.template],
-    )
+    by_slug = {row.segment.slug: row for row in rows}
     return [
         MovementRow(
             row.segment,
@@ -126,8 +125,8 @@ def _movement_rows(rows: Sequence[SegmentRow], today: date) -> list[MovementRow]
                 for change in (Change.Kind.ENTERED, Change.Kind.LEFT)
             ),
         )
-        for row in shown
-        if row.trend
+        for stage in shown
+        if (row := by_slug.get(stage.slug)) and row.trend
     ]
 
 

@@ -20,7 +20,7 @@ from segments import insights, sales, stages
 from segments.admin.access import VIEW_CUSTOMER, VIEW_SEGMENT
 from segments.insights import MONTH, WEEK
 from segments.models import Segment
-from segments.stages import InstalledStage, Stage
+from segments.stages import Stage
 
 MAX_SUGGESTIONS: Final = 3
 
@@ -47,8 +47,7 @@ def sales_panel(model_admin: Any, request: HttpRequest) -> HttpResponse:
 def stages_panel(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Show how many customers are in each stage, and what they have bought in the last 30 days."""
     now = datetime.now(UTC)
-    installed = stages.installed_stages(Segment.objects.all())
-    return _panel(request, "stages", lambda: _stages_context(installed, now))
+    return _panel(request, "stages", lambda: _stages_context(stages.stored_stages(), now))
 
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
@@ -115,24 +114,29 @@ def _sales_context(now: datetime) -> dict[str, Any]:
     }
 
 
-def _stages_context(installed: list[InstalledStage], now: datetime) -> dict[str, Any]:
-    counts = stages.count_customers(installed, insights.QUERY_SECONDS)
-    bought = sales.sales_by_stage(installed, now - timedelta(days=MONTH), now, insights.QUERY_SECONDS)
-    none = stages.Stage(stages.NO_STAGE, "In no stage", ())
-    shown = [one.stage for one in installed]
-    if counts[none.slug] or none.slug in bought:
-        shown.append(none)
+def _stages_context(asked: list[Stage], now: datetime) -> dict[str, Any]:
+    counts = stages.count_customers(asked, insights.QUERY_SECONDS)
+    bands = stages.count_bands(asked, insights.QUERY_SECONDS)
+    bought = sales.sales_by_stage(asked, now - timedelta(days=MONTH), now, insights.QUERY_SECONDS)
+    shown = stages.in_shown_order(asked)
+    if counts[stages.NO_STAGE] or stages.NO_STAGE in bought:
+        shown.append(Stage(stages.NO_STAGE, "In no stage", {}))
     largest = max(counts.values(), default=0)
-    rows = [_stage_row(stage, counts[stage.slug], bought.get(stage.slug), largest) for stage in shown]
-    order = [stage.name for slug in stages.PRECEDENCE for stage in shown if stage.slug == slug]
-    return {"rows": rows, "order": order, "days": MONTH}
+    rows = [
+        _stage_row(stage, counts[stage.slug], bands.get(stage.slug, 0), bought.get(stage.slug), largest)
+        for stage in shown
+    ]
+    return {"rows": rows, "order": [stage.name for stage in asked], "days": MONTH}
 
 
-def _stage_row(stage: Stage, people: int, bought: sales.Sales | None, largest: int) -> dict[str, Any]:
+def _stage_row(
+    stage: Stage, people: int, in_band: int, bought: sales.Sales | None, largest: int
+) -> dict[str, Any]:
     return {
         "stage": stage,
         "people": people,
         "width": round(100 * people / largest) if largest else 0,
+        "in_band": in_band,
         "sales": bought or sales.NOTHING,
     }
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
@@ -21,7 +21,7 @@ from customers.models import Customer
 from segments import insights, sales, stages
 from segments.admin.access import VIEW_CUSTOMER, VIEW_SEGMENT
 from segments.insights import MONTH, WEEK
-from segments.models import Segment
+from segments.models import SLUG_LENGTH
 
 PAGE_SIZE: Final = 50
 
@@ -31,9 +31,7 @@ class PeopleQueryForm(forms.Form):
 
     days = forms.TypedChoiceField(required=False, coerce=int, choices=[(MONTH, "a month"), (WEEK, "a week")])
     before = forms.BooleanField(required=False)
-    stage = forms.ChoiceField(
-        required=False, choices=[(slug, slug) for slug in (*stages.PRECEDENCE, stages.NO_STAGE)]
-    )
+    stage = forms.CharField(required=False, max_length=SLUG_LENGTH)
     page = forms.IntegerField(required=False, min_value=1, max_value=1_000)
 
 
@@ -175,15 +173,12 @@ def _facts(customer: Customer) -> dict[str, Any]:
     }
 
 
-def _stage_q(slug: str) -> Any:
-    installed = stages.installed_stages(Segment.objects.all())
-    if slug == stages.NO_STAGE:
-        return stages.no_stage_q(installed)
-    found = next((one for one in installed if one.stage.slug == slug), None)
-    if found is None:
-        raise Http404
-    return found.members_q()
+def _stage_q(slug: str) -> Q:
+    try:
+        return stages.members_q(stages.stored_stages(), slug)
+    except LookupError:
+        raise Http404 from None
 
 
 def _stage_name(slug: str) -> str:
-    return next((stage.name for stage in stages.STAGES if stage.slug == slug), "In no stage")
+    return next((stage.name for stage in stages.stored_stages() if stage.slug == slug), "In no stage")

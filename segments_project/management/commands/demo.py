@@ -14,6 +14,7 @@ from django.db import connections
 from campaigns.recommendations import products
 from customers.models import Customer
 from segments import segment_store
+from segments.lifecycle import editing
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
 from segments_project.demo import shop
@@ -61,6 +62,7 @@ class Command(BaseCommand):
             now = datetime.now(UTC)
             self.make_shop(customers, now)
         segment_store.install_templates()
+        editing.set_up_lifecycle()
         self.refresh()
         self.say("Computing recommendations ...")
         products.learn_products(datetime.now(UTC))

@@ -1,0 +1,17 @@
+"""The template context that the pages of the lifecycle share."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from segments.admin.page_context import admin_context
+
+TABS = (("stages", "Stages", "lifecycle"),)
+
+
+def lifecycle_context(model_admin: Any, request: HttpRequest, tab: str, title: str) -> dict[str, Any]:
+    """Return the admin's own context, the title and the tabs."""
+    return admin_context(model_admin, request, title) | {
+        "tabs": [(name, reverse(f"admin:segments_segment_{view}"), key == tab) for key, name, view in TABS]
+    }
