@@ -65,7 +65,7 @@ BUILT_IN_STAGES: Final = (
     BuiltInStage("first-order", "First order", ONE_ORDER_RULE, 2, "Have ordered once."),
     BuiltInStage(
         "repeat-buyers",
-        "Repeat buyers",
+        "Repeat",
         {"order_count": {"at_least": 2}},
         3,
         "Have ordered at least twice.",

@@ -1,7 +1,7 @@
 """Celery tasks of segments. Each task may run twice."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 from celery import shared_task
@@ -9,6 +9,7 @@ from celery import shared_task
 from . import wakeups
 from .changes import retention
 from .evaluation import counting
+from .lifecycle import kept_flows
 from .models import Segment
 from .refresh import engine, lease, verification
 from .webhooks import delivery
@@ -68,6 +69,12 @@ def delete_old_changes() -> None:
 def count_rule(ticket: str) -> None:
     """Count a rule for staff who edit it."""
     counting.run_count(ticket)
+
+
+@shared_task
+def compute_flow(since: str, until: str) -> None:
+    """Compute the flow between the ends of two days, for staff who wait for it."""
+    kept_flows.compute_kept_flow(date.fromisoformat(since), date.fromisoformat(until))
 
 
 @shared_task

@@ -225,7 +225,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 # A queue with its own worker for long counts of rules, so that nothing else waits for them.
 COUNTS_QUEUE = "counts"
-CELERY_TASK_ROUTES = {"segments.tasks.count_rule": {"queue": COUNTS_QUEUE}}
+CELERY_TASK_ROUTES = {
+    "segments.tasks.count_rule": {"queue": COUNTS_QUEUE},
+    "segments.tasks.compute_flow": {"queue": COUNTS_QUEUE},
+}
 CELERY_TASK_TIME_LIMIT = 2 * 3600
 CELERY_TASK_ACKS_LATE = True  # the task of a dead worker runs again, so every task must be idempotent
 CELERY_TASK_IGNORE_RESULT = True  # our models record results

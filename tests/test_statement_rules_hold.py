@@ -311,7 +311,8 @@ def test_confirmations_and_unsubscriptions(recorder, client) -> None:
 
 
 def test_what_a_flow_between_stages_asks(refreshed, recorder) -> None:
-    assert "lead" in shop.command("flow", "--from", "2026-02-15", "--to", "2026-03-20")
+    flow = shop.command("flow", "--from", "2026-02-15", "--to", "2026-03-20")
+    assert "lost,repeat-buyers,1,50.00" in flow
 
 
 def test_what_the_home_page_asks(refreshed, recorder) -> None:

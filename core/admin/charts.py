@@ -5,7 +5,7 @@ A chart is part of a page that shows the same as a table, for the keyboard and f
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from math import floor, log10
 from typing import Any, Literal
@@ -116,6 +116,75 @@ class Chart:
                 ],
             }
         )
+
+
+@dataclass(frozen=True)
+class SankeyNode:
+    """One end of links: ``count`` people, in the column ``depth`` from the left. ``key`` is unique in the chart."""
+
+    key: str
+    name: str
+    count: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class SankeyLink:
+    """People who went from one node to another. ``url`` leads to them; "" leads nowhere."""
+
+    source: str
+    target: str
+    count: int
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class SankeyChart:
+    """A flow for ``core/admin/chart.html``: bands between nodes, as wide as the people are many."""
+
+    label: str
+    nodes: Sequence[SankeyNode]
+    links: Sequence[SankeyLink]
+    legend: Sequence[tuple[str, Style]] = ()
+    cut: int = 0
+    is_clickable: bool = False
+
+    @property
+    def hint(self) -> str:
+        is_clickable = any(link.url for link in self.links)
+        return "Press a band to see who." if is_clickable else ""
+
+    @property
+    def spec(self) -> str:
+        """Return what the script draws, as JSON."""
+        return json.dumps({"kind": "sankey", **asdict(self)})
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Shares of rows by column, for ``core/admin/chart.html``. A cell is its share in percent, None if there is none.
+
+    ``links`` lead to the people of each cell.
+    """
+
+    label: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    shares: Sequence[Sequence[float | None]]
+    links: Sequence[Sequence[str]]
+    legend: Sequence[tuple[str, Style]] = ()
+    cut: int = 0
+    is_clickable: bool = False
+
+    @property
+    def hint(self) -> str:
+        is_clickable = any(link for row in self.links for link in row)
+        return "Press a cell to see who." if is_clickable else ""
+
+    @property
+    def spec(self) -> str:
+        """Return what the script draws, as JSON."""
+        return json.dumps({"kind": "heatmap", **asdict(self)})
 
 
 def short_date(day: date) -> str:

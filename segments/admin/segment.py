@@ -41,7 +41,7 @@ from . import (
     versions,
 )
 from .forms import FixedListForm, SegmentForm, tags_text
-from .lifecycle import stages_page
+from .lifecycle import flow_page, flow_people, stages_page
 from .page_context import segment_context
 from .people import selection, table
 
@@ -95,6 +95,9 @@ class SegmentAdmin(CappedListAdmin):
                 ("fixed-list/", new_segments.fixed_list_view, "fixed_list"),
                 ("lifecycle/", stages_page.stages_view, "lifecycle"),
                 ("lifecycle/set-up/", stages_page.set_up_view, "lifecycle_set_up"),
+                ("lifecycle/flow/", flow_page.flow_view, "flow"),
+                ("lifecycle/flow/panel/", flow_page.flow_panel, "flow_panel"),
+                ("lifecycle/flow/people/", flow_people.flow_people_view, "flow_people"),
                 ("rule/count/", editor.count_view, "rule_count"),
                 ("rule/details/", editor.details_view, "rule_details"),
                 ("rule/suggestions/", editor.suggestions_view, "rule_suggestions"),

@@ -58,7 +58,7 @@ class InvalidRule(APIException):
             "A stage",
             {
                 "slug": "repeat-buyers",
-                "name": "Repeat buyers",
+                "name": "Repeat",
                 "shown": 4,
                 "band": "hero",
                 "is_built_in": False,

@@ -19,6 +19,7 @@ from customers.rows.kinds import CUSTOMERS, EVENTS, KINDS, ORDER_LINES, ORDERS, 
 from customers.rows.settings import ShopSettings, shop_settings
 from customers.tracking import sources
 from segments import segment_store
+from segments.lifecycle import editing
 from segments.refresh.engine import refresh_all
 
 from .history import Row, SampleShop
@@ -92,6 +93,7 @@ def build_demo_shop(
         later = _fill_until(sample, live_since, shop, report)
         update.update_facts(live_since, progress=lambda settled: report("customers with facts", settled))
         segment_store.install_templates()
+        editing.set_up_lifecycle()
         refresh_all(live_since)
         _replay_arrivals(later, live_since, until, shop, report)
 

@@ -98,6 +98,7 @@ PAGES = (
     Page("segments_segment_from_template"),
     Page("segments_segment_fixed_list"),
     Page("segments_segment_lifecycle"),
+    Page("segments_segment_flow"),
     Page("segments_segment_freeze", by_rule),
     Page("segments_segment_members", by_rule),
     Page("segments_segment_members_add", fixed_lists),

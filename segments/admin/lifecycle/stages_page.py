@@ -39,7 +39,7 @@ class NewStageForm(forms.Form):
 @require_permissions(VIEW_SEGMENT)
 def stages_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Show the stages. A POST stores them in their new order, with one more or one less if its button was pressed."""
-    form = NewStageForm(request.POST or None)
+    form = NewStageForm(request.POST if request.method == "POST" else None)
     if request.method not in READ_METHODS:
         if not request.user.has_perm(CHANGE_SEGMENT):
             raise PermissionDenied

@@ -1,9 +1,12 @@
 // Draws the charts of a page with ECharts, in the colours of the theme. `core/admin/charts.py` says what they show.
 import { init } from "../vendor/echarts.js";
+import { HEAT_MAP, SANKEY } from "./pictures.js";
 
 const WHOLE = new Intl.NumberFormat("en");
 const ROW_HEIGHT = 40; // of a horizontal bar, in pixels
 const AXIS_HEIGHT = 40;
+
+const PICTURES = { sankey: SANKEY, heatmap: HEAT_MAP };
 
 const drawn = new Map(); // the element of each chart: its chart
 
@@ -94,24 +97,33 @@ function barSeries(series, spec, { strong }, isFirst, isVertical) {
   };
 }
 
-function tooltip(shown) {
+function tooltipBox(title, lines) {
   const box = document.createElement("div");
   box.className = "chart-tooltip";
-  const title = document.createElement("strong");
-  title.textContent = shown[0].name;
-  box.append(title);
-  for (const { seriesName, value } of shown) {
-    if (value || shown.length === 1) {
-      const row = document.createElement("span");
-      row.textContent = `${seriesName}: ${people(value)}`;
-      box.append(row);
-    }
+  const head = document.createElement("strong");
+  head.textContent = title;
+  box.append(head);
+  for (const line of lines) {
+    const row = document.createElement("span");
+    row.textContent = line;
+    box.append(row);
   }
   return box;
 }
 
-function options(spec) {
+function tooltip(shown) {
+  const counted = shown.filter(({ value }) => value || shown.length === 1);
+  return tooltipBox(
+    shown[0].name,
+    counted.map(({ seriesName, value }) => `${seriesName}: ${people(value)}`),
+  );
+}
+
+function options(spec, element) {
   const theme = colours();
+  if (PICTURES[spec.kind]) {
+    return PICTURES[spec.kind].options(spec, theme, tooltipBox, element.clientWidth);
+  }
   const isVertical = spec.kind === "bars";
   const axes = [categoryAxis(spec, theme, isVertical), valueAxis(spec, theme)];
   return {
@@ -149,16 +161,25 @@ function draw(element) {
   if (spec.kind === "bars") {
     element.style.height = `${spec.categories.length * ROW_HEIGHT + AXIS_HEIGHT}px`;
   }
+  const picture = PICTURES[spec.kind];
+  if (picture) {
+    element.style.height = `${picture.height(spec)}px`;
+  }
   const chart = init(element, null, { renderer: "svg" });
-  chart.setOption(options(spec));
-  chart.on("click", ({ seriesIndex, dataIndex }) => {
-    const link = spec.series[seriesIndex].links[dataIndex];
+  chart.setOption(options(spec, element));
+  chart.on("click", (event) => {
+    const link = picture ? picture.link(spec, event) : spec.series[event.seriesIndex].links[event.dataIndex];
     if (link) {
       location.assign(link);
     }
   });
   drawn.set(element, chart);
-  new ResizeObserver(() => chart.resize()).observe(element);
+  new ResizeObserver(() => {
+    chart.resize();
+    if (picture) {
+      chart.setOption(options(spec, element)); // the room for the labels follows the width
+    }
+  }).observe(element);
 }
 
 function drawAll() {
@@ -171,7 +192,7 @@ function drawAll() {
 
 new MutationObserver(() => {
   for (const [element, chart] of drawn) {
-    chart.setOption(options(JSON.parse(element.dataset.chart)));
+    chart.setOption(options(JSON.parse(element.dataset.chart), element));
   }
 }).observe(document.documentElement, { attributeFilter: ["class"] });
 document.addEventListener("htmx:load", drawAll); // panels that are loaded later
