@@ -354,7 +354,16 @@ def test_a_rule_is_asked_in_the_future(page: Page, shop: Installation, axe: Call
     expect(ahead).to_have_count(2)
     ahead.last.get_by_role("button", name="Actions: In the future").click()
     page.get_by_role("menuitem", name="Ask now").click()
-    assert rule_of(page) == {"all": [known, {"ahead": {"in": "3d", "rule": quiet}}, quiet]}
+    asked = {"ahead": {"in": "3d", "rule": quiet}}
+    assert rule_of(page) == {"all": [known, asked, quiet]}
+
+    # A copied condition is added wherever the focus is.
+    page.get_by_role("button", name="Actions: Known").focus()
+    page.keyboard.press("Control+C")
+    ahead.get_by_role("button", name="Condition", exact=True).focus()
+    page.keyboard.press("Control+V")
+    assert rule_of(page) == {"all": [known, {"ahead": {"in": "3d", "rule": {"all": [quiet, known]}}}, quiet]}
+    expect(ahead.get_by_role("button", name="Actions: Known")).to_be_focused()
 
 
 def test_members_of_a_segment_are_asked_for_now_for_later_or_by_their_entry(page: Page, shop: Installation):

@@ -70,6 +70,8 @@ class RuleEditor {
       this.status,
     );
     editor.addEventListener("keydown", (event) => this.onKey(event));
+    editor.addEventListener("copy", (event) => this.onCopy(event));
+    editor.addEventListener("paste", (event) => this.onPaste(event));
     editor.addEventListener("focusout", (event) => this.onLeave(event));
     host.prepend(editor);
     this.showJson(false);
@@ -174,6 +176,31 @@ class RuleEditor {
     if (item) {
       event.preventDefault();
       this.step(tree.find(this.root, Number(item.dataset.node)), event.key === "ArrowUp" ? -1 : 1);
+    }
+  }
+
+  /** Copy the condition or group that has the focus, as JSON. */
+  onCopy(event) {
+    const node = focusedNode(event, this.root);
+    if (!node || node === this.root || !getSelection().isCollapsed) return;
+    event.preventDefault();
+    event.clipboardData.setData("text/plain", JSON.stringify(tree.toJson(node), null, 2));
+    this.say("Copied");
+  }
+
+  /** Add a rule from the clipboard after the condition that has the focus, or to the group. */
+  onPaste(event) {
+    const node = focusedNode(event, this.root);
+    if (!node) return;
+    event.preventDefault();
+    try {
+      const given = tree.fromJson(JSON.parse(event.clipboardData.getData("text/plain")), this.filters);
+      this.change(() => tree.insert(this.root, given, node), {
+        focus: (made) => `${made.id}:menu`,
+        words: "Added from the clipboard",
+      });
+    } catch {
+      this.say("The clipboard has no rule.");
     }
   }
 
@@ -744,6 +771,13 @@ class RuleEditor {
       document.activeElement === input || (this.unvisited.has(id) && !this.visited.has(input.dataset.key))
     );
   }
+}
+
+/** Return the condition or group that has the focus, if no text field has it. */
+function focusedNode(event, root) {
+  if (event.target.matches("input, textarea")) return null;
+  const item = event.target.closest("[data-node]");
+  return item && tree.find(root, Number(item.dataset.node));
 }
 
 /** Return how well the path of an input matches the path of an error. */

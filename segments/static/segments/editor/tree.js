@@ -136,6 +136,16 @@ function copied(node) {
   return { ...node, id: ++latest, params: structuredClone(node.params), nested };
 }
 
+/** Insert a rule, read as a root, to the end of a group or after a condition. Return its node. */
+export function insert(root, given, node) {
+  const made = isAlone(given) ? given.children[0] : given;
+  const { parent, place } = node.word
+    ? { parent: node, place: node.children.length - 1 }
+    : placeOf(root, node);
+  parent.children.splice(place + 1, 0, made);
+  return made;
+}
+
 /** Replace the node with a group that contains it. */
 export function wrap(root, node) {
   const { parent, place } = placeOf(root, node);
