@@ -9,6 +9,7 @@ from celery import shared_task
 from . import wakeups
 from .changes import retention
 from .evaluation import counting
+from .history import runs
 from .lifecycle import kept_flows
 from .models import Segment
 from .refresh import engine, lease, verification
@@ -39,6 +40,14 @@ def refresh_pending() -> None:
             wakeups.REFRESH.request()
     except lease.RefreshRunning:
         wakeups.REFRESH.request_soon()
+
+
+@shared_task
+def compute_histories() -> None:
+    """Compute the next history that waits. Another task computes the one after it."""
+    wakeups.HISTORY.acknowledge()
+    if runs.run_next():
+        wakeups.HISTORY.request()
 
 
 @shared_task

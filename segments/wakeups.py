@@ -7,6 +7,7 @@ from core.wakeup import WakeUp
 from .models import Endpoint
 
 REFRESH: Final = WakeUp("segments.tasks.refresh_pending", marker="segments:refresh-requested")
+HISTORY: Final = WakeUp("segments.tasks.compute_histories", marker="segments:history-requested")
 WEBHOOKS: Final = WakeUp("segments.tasks.deliver_webhooks", marker="webhooks:delivery-requested")
 
 

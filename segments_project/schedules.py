@@ -46,6 +46,13 @@ SCHEDULES: Final = (
         purpose="Updates the members of all active segments.",
     ),
     Schedule(
+        name="Compute histories of segments",
+        task="segments.tasks.compute_histories",
+        when=MINUTE,
+        expires=MINUTE,
+        purpose="Computes the histories that staff asked for, and goes on with those whose worker stopped.",
+    ),
+    Schedule(
         name="Send webhook messages",
         task="segments.tasks.deliver_webhooks",
         when=MINUTE,

@@ -2,11 +2,11 @@
 
 SECRET_KEY, SECRET_KEY_FALLBACKS, DEBUG, ALLOWED_HOSTS, CSRF_TRUSTED_ORIGINS, BEHIND_HTTPS_PROXY, PUBLIC_URL,
 DATABASE_URL, REDIS_URL, TIME_ZONE, SHOP_CURRENCY, SHOP_NAME, SHOP_URL, SHOP_ADDRESS, SHOP_LOGO, SHOP_COLOUR,
-SHOP_DOUBLE_OPT_IN, PRODUCT_HOSTS, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, FIGURES_MAX_AGE,
-STATEMENT_LIMIT, INBOX_DRAINS, COUNT_PATIENCE, SEARCH_PATIENCE, CHANGES_KEPT_FOR, API_RATES, VISITOR_ORIGINS,
-WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, CAMPAIGN_MESSAGES_A_WEEK, CAMPAIGN_MESSAGES_VALID_FOR, CAMPAIGN_LEASE,
-CAMPAIGN_CREDIT_DAYS, COUPONS_UNCONFIRMED_AN_HOUR, EMAIL_URL, EMAIL_BACKEND, EMAIL_TIMEOUT, ANYMAIL, DEFAULT_FROM_EMAIL,
-LOG_LEVEL, LOG_JSON.
+SHOP_DOUBLE_OPT_IN, PRODUCT_HOSTS, IMPORTS_DIR, IMPORTS_KEPT_FOR, IMPORT_LEASE, REFRESH_LEASE, HISTORY_LEASE,
+FIGURES_MAX_AGE, STATEMENT_LIMIT, INBOX_DRAINS, COUNT_PATIENCE, SEARCH_PATIENCE, CHANGES_KEPT_FOR, API_RATES,
+VISITOR_ORIGINS, WEBHOOK_ALLOWED_NETWORKS, WEBHOOK_LOG_KEPT_FOR, CAMPAIGN_MESSAGES_A_WEEK, CAMPAIGN_MESSAGES_VALID_FOR,
+CAMPAIGN_LEASE, CAMPAIGN_CREDIT_DAYS, COUPONS_UNCONFIRMED_AN_HOUR, EMAIL_URL, EMAIL_BACKEND, EMAIL_TIMEOUT, ANYMAIL,
+DEFAULT_FROM_EMAIL, LOG_LEVEL, LOG_JSON.
 """
 
 import os
@@ -102,6 +102,8 @@ IMPORT_LEASE = env.float("IMPORT_LEASE", default=60)
 
 # Seconds without a heartbeat after which a refresh is considered dead.
 REFRESH_LEASE = env.float("REFRESH_LEASE", default=30)
+# Seconds without a heartbeat after which another worker goes on with a history.
+HISTORY_LEASE = env.float("HISTORY_LEASE", default=30)
 # Seconds that population statistics (medians, percentiles, RFM) may be old, for very large shops. 0 keeps them exact.
 FIGURES_MAX_AGE = env.float("FIGURES_MAX_AGE", default=0)
 # Seconds that a web process spends on counting a rule before a worker takes over. 0 leaves it to the worker.
@@ -223,11 +225,13 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3 * 3600,
     "socket_connect_timeout": 5,  # requests must not wait for an unavailable Redis
 }
-# A queue with its own worker for long counts of rules, so that nothing else waits for them.
+# A queue with its own worker for long counts of rules and for histories, so that nothing else waits for them. The
+# worker has two processes, and one history is computed at a time, so counts do not wait for it.
 COUNTS_QUEUE = "counts"
 CELERY_TASK_ROUTES = {
     "segments.tasks.count_rule": {"queue": COUNTS_QUEUE},
     "segments.tasks.compute_flow": {"queue": COUNTS_QUEUE},
+    "segments.tasks.compute_histories": {"queue": COUNTS_QUEUE},
 }
 CELERY_TASK_TIME_LIMIT = 2 * 3600
 CELERY_TASK_ACKS_LATE = True  # the task of a dead worker runs again, so every task must be idempotent

@@ -4,11 +4,12 @@ They are rows of the temporary table ``FactsAsOf``. A step costs what was record
 into the rows of their customers, as an update of the stored facts does.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from django.db import DatabaseError
 
 from core.db import backends, dialect, execution, temporary_tables
 from core.db.sql import Sql, compose
@@ -22,9 +23,14 @@ TOUCHED: Final = "past_touched"
 
 _TABLES: Final = queries.MergedTables(AS_OF_TABLE, "past_events", "past_orders")
 _ROWS: Final = "past_rows"
-_INDEXED: Final = ("total_spent", "average_order_value", "order_count", "last_order_at")
+_INDEXED: Final = (
+    # Passed by averages and other statistics
+    *("total_spent", "average_order_value", "order_count"),
+    # Passed by time
+    *("first_seen_at", "first_order_at", "last_order_at", "last_activity_at", "last_added_at"),
+)
 _COLUMNS: Final = definitions.fact_columns()
-_UNANALYZED_SHARE: Final = 0.1  # of the rows of the table, which stay alike from day to day
+_UNANALYZED_SHARE: Final = 0.3  # of the rows of the table, which stay alike from day to day
 
 
 @dataclass(frozen=True)
@@ -35,21 +41,22 @@ class PastFacts:
     totals: Totals
 
 
-@contextmanager
-def past_facts(at: datetime) -> Iterator[PastFacts]:
-    """Fill the table with the facts of an instant. Until the block ends, ``advance`` moves them forward."""
+def fill(at: datetime) -> PastFacts:
+    """Fill the table with the facts of an instant."""
     relations.prepare_past_relation(at)
     for column in _INDEXED:
         execution.execute(
             f"CREATE INDEX IF NOT EXISTS {_schema()}past_by_{column} ON {AS_OF_TABLE} ({column})"
-            " WHERE order_count >= 1"
         )
     customers, buyers, spent, average = _sums(AS_OF_TABLE)
     temporary_tables.tolerate_changes(AS_OF_TABLE, int(_UNANALYZED_SHARE * customers))
-    try:
-        yield PastFacts(at, Totals(at, customers, buyers, spent, average, buyers_version=0))
-    finally:
-        temporary_tables.tolerate_changes(AS_OF_TABLE, 0)
+    return PastFacts(at, Totals(at, customers, buyers, spent, average, buyers_version=0))
+
+
+def drop_indexes() -> None:
+    """Let the table be as others use it. Call it after the last step."""
+    temporary_tables.tolerate_changes(AS_OF_TABLE, 0)
+    with suppress(DatabaseError):  # a failed transaction has dropped them already
         for column in _INDEXED:
             execution.execute(f"DROP INDEX IF EXISTS {_schema()}past_by_{column}")
 
@@ -58,9 +65,14 @@ def advance(facts: PastFacts, until: datetime) -> PastFacts:
     """Move the facts forward to a later instant. The customers who have changed are in the table ``TOUCHED``."""
     window = {"since": dialect.datetime_param(facts.at), "until": dialect.datetime_param(until)}
     _gather_records(window)
-    ordered = _gather_touched(window)
+    touched, ordered = _gather_touched(window)
+    if not touched:
+        return PastFacts(until, facts.totals)
     _compute_rows(until, with_orders=bool(ordered))
-    before = _sums(AS_OF_TABLE, f"WHERE customer_id IN (SELECT customer_id FROM {TOUCHED})")
+    [before] = execution.fetch_all(
+        f"""SELECT COALESCE(sum(customers), 0), COALESCE(sum(buyers), 0), COALESCE(sum(total_spent), 0),
+            COALESCE(sum(average_order_value), 0) FROM {TOUCHED}"""
+    )
     after = _sums(_ROWS)
     assignments = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
     execution.execute(
@@ -68,7 +80,7 @@ def advance(facts: PastFacts, until: datetime) -> PastFacts:
             WHERE true ON CONFLICT (customer_id) DO UPDATE SET {assignments}"""
     )
     was = facts.totals
-    customers, buyers, spent, average = (new - old for new, old in zip(after, before, strict=True))
+    customers, buyers, spent, average = (new - int(old) for new, old in zip(after, before, strict=True))
     return PastFacts(
         until,
         Totals(
@@ -121,32 +133,44 @@ def _gather_records(window: dict[str, str]) -> None:
         )
 
 
-def _gather_touched(window: dict[str, str]) -> int:
-    """Fill the table of those with a record in the step, or first seen in it. Return how many orders there are.
+def _gather_touched(window: dict[str, str]) -> tuple[int, int]:
+    """Fill the table of those with a record in the step, or first seen in it. Return how many, and how many orders.
 
-    ``recompute`` is 1 for those without a row, or with several orders, which cannot be merged.
+    ``recompute`` is 1 for those whose records cannot be merged: without a row although they have no record in this
+    step, or earlier ones. The other columns are what they have contributed to the totals.
     """
     temporary_tables.create_temporary_table(
-        TOUCHED, "customer_id bigint PRIMARY KEY, recompute integer", joins_large=True
+        TOUCHED,
+        "customer_id bigint PRIMARY KEY, recompute integer, customers integer, buyers integer, total_spent bigint,"
+        " average_order_value bigint",
+        joined_on=("customer_id", "recompute"),
+        joins_large=True,
     )
-    execution.execute(
+    touched = execution.execute(
         compose(
-            f"""INSERT INTO {TOUCHED} (customer_id, recompute)
-                SELECT t.customer_id, CASE WHEN max(t.orders) > 1
-                    OR NOT EXISTS (SELECT 1 FROM {AS_OF_TABLE} f WHERE f.customer_id = t.customer_id)
-                    THEN 1 ELSE 0 END
+            f"""INSERT INTO {TOUCHED} (
+                    customer_id, recompute, customers, buyers, total_spent, average_order_value)
+                SELECT t.customer_id, CASE WHEN f.customer_id IS NULL
+                    AND (t.records = 0 OR s.first_seen_at IS NULL OR s.first_seen_at <= {{since}})
+                    THEN 1 ELSE 0 END,
+                    CASE WHEN f.customer_id IS NULL THEN 0 ELSE 1 END, CASE WHEN f.order_count >= 1 THEN 1 ELSE 0 END,
+                    COALESCE(f.total_spent, 0), COALESCE(f.average_order_value, 0)
                 FROM (
-                    SELECT customer_id, 0 AS orders FROM {_TABLES.events} GROUP BY customer_id
-                    UNION ALL SELECT customer_id, count(*) FROM {_TABLES.orders} GROUP BY customer_id
-                    UNION ALL SELECT customer_id, 0 FROM {FACTS_TABLE}
-                        WHERE first_seen_at > {{since}} AND first_seen_at <= {{until}}
+                    SELECT customer_id, sum(records) AS records FROM (
+                        SELECT DISTINCT customer_id, 1 AS records FROM {_TABLES.events}
+                        UNION ALL SELECT DISTINCT customer_id, 1 FROM {_TABLES.orders}
+                        UNION ALL SELECT customer_id, 0 FROM {FACTS_TABLE}
+                            WHERE first_seen_at > {{since}} AND first_seen_at <= {{until}}
+                    ) AS seen
+                    GROUP BY customer_id
                 ) AS t
-                GROUP BY t.customer_id""",
+                LEFT JOIN {AS_OF_TABLE} f ON f.customer_id = t.customer_id
+                LEFT JOIN {FACTS_TABLE} s ON s.customer_id = t.customer_id""",
             **window,
         )
     )
     [(orders,)] = execution.fetch_all(f"SELECT count(*) FROM {_TABLES.orders}")
-    return int(orders)
+    return touched, int(orders)
 
 
 def _compute_rows(until: datetime, *, with_orders: bool) -> None:
@@ -156,16 +180,23 @@ def _compute_rows(until: datetime, *, with_orders: bool) -> None:
     touched = Sql(f"SELECT customer_id FROM {TOUCHED} WHERE recompute = ")
     merged, recomputed = touched + Sql("0"), touched + Sql("1")
     execution.execute(into + queries.merge_sql(merged, with_orders=with_orders, tables=_TABLES))
-    execution.execute(into + queries.recompute_sql(recomputed, until, only_existing=True))
+    # When somebody was first seen is stored, and the same at each instant.
+    first_seen = compose(
+        f"SELECT customer_id, first_seen_at AS at FROM {FACTS_TABLE} WHERE customer_id IN ({{recomputed}})",
+        recomputed=recomputed,
+    )
+    execution.execute(
+        into + queries.recompute_sql(recomputed, until, only_existing=True, dated_ahead=first_seen)
+    )
 
 
-def _sums(table: str, where: str = "") -> tuple[int, int, int, int]:
+def _sums(table: str) -> tuple[int, int, int, int]:
     """Return the number of customers and of buyers, and the sums of their facts."""
     [row] = execution.fetch_all(
         f"""SELECT count(*), count(*) FILTER (WHERE order_count >= 1),
                 CAST(COALESCE(sum(total_spent), 0) AS bigint),
                 CAST(COALESCE(sum(average_order_value), 0) AS bigint)
-            FROM {table} {where}"""
+            FROM {table}"""
     )
     customers, buyers, spent, average = row
     return customers, buyers, spent, average

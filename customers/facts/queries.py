@@ -29,10 +29,13 @@ class MergedTables:
 STORED_TABLES: Final = MergedTables()
 
 
-def recompute_sql(customers: Sql, at: datetime, *, only_existing: bool = False) -> Sql:
+def recompute_sql(
+    customers: Sql, at: datetime, *, only_existing: bool = False, dated_ahead: Sql | None = None
+) -> Sql:
     """Return a query that computes facts of customers, selected by primary key, from their records up to an instant.
 
-    ``only_existing`` leaves out those who are first seen later.
+    ``only_existing`` leaves out those who are first seen later. ``dated_ahead`` is a query of ``customer_id`` and
+    ``at``, by default ``first_ahead_sql``.
     """
     until = dialect.datetime_param(at)
     orders = compose(
@@ -57,7 +60,7 @@ def recompute_sql(customers: Sql, at: datetime, *, only_existing: bool = False) 
         ) AS summed WHERE {{is_included}}""",
         orders=_relation("o", _order_facts_sql(orders)),
         events=_relation("e", _event_facts_sql(events, latest=_latest_order_relation(orders))),
-        ahead=compose("({ahead}) AS ahead", ahead=first_ahead_sql(customers, at)),
+        ahead=compose("({ahead}) AS ahead", ahead=dated_ahead or first_ahead_sql(customers, at)),
         customers=customers,
         is_included=compose("first_seen_at <= {until}", until=until) if only_existing else Sql("true"),
     )
@@ -87,9 +90,9 @@ def merge_sql(
 ) -> Sql:
     """Return a query that merges appended records into the stored rows of customers, selected by primary key.
 
-    Appended records are not older than stored ones, and each customer has at most one appended order: see
-    ``customers.facts.selection``. ``with_orders`` says whether any has one. If there is one customer only, ``customer``
-    is its key: where tables are distributed, one machine then answers.
+    Appended records are not older than stored ones: see ``customers.facts.selection``. ``with_orders`` says whether
+    any has one. If there is one customer only, ``customer`` is its key: where tables are distributed, one machine
+    then answers.
     """
     # Sub-selects, not a join: statistics of the queue lag behind, and the planner would read all rows of facts.
     its = "a.customer_id" if customer is None else str(customer)
@@ -228,10 +231,11 @@ def _merged_column_sql(fact: Fact, *, with_orders: bool) -> str:
             value = dialect.greatest_sql(stored, appended)
         case "earliest":
             value = dialect.least_sql(stored, appended)
-        case "shift":  # the appended order moves each latest order to the next position
+        case "shift":  # each appended order moves the latest stored orders to the next position
             nth = int(fact.name.split("_")[1])
-            before = "f.last_order_at" if nth == 2 else f"f.order_{nth - 1}_at"
-            value = f"CASE WHEN o.order_count > 0 THEN {before} ELSE {stored} END"
+            before = [f"f.order_{place}_at" for place in range(nth, 1, -1)] + ["f.last_order_at"]
+            moved = " ".join(f"WHEN {count} THEN {column}" for count, column in enumerate(before))
+            value = f"CASE COALESCE(o.order_count, 0) {moved} ELSE {appended} END"
         case _:  # "refill": an order empties the cart
             kept = f"COALESCE({stored}, 0)"
             if with_orders:

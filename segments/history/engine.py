@@ -5,13 +5,12 @@ The first day is evaluated in full. Each later one costs what was recorded on it
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from core.db import execution, temporary_tables
+from core.db import execution, temporary_tables, transactions
 from core.db.sql import Query, compose
 from customers.facts import past
 from customers.facts.past import PastFacts
@@ -49,18 +48,24 @@ def history_days(
     The rules are those to ask in the past: ``SegmentRules.expand(…, asks_rules=True)``. Facts are those of the records
     whose facts are stored. Between two days, no other code may use the temporary table ``FactsAsOf``.
     """
-    with ExitStack() as stack:
-        facts = stack.enter_context(past.past_facts(end_of_day(first - DAY, zone)))
-        batches = [
-            _Batch(rules[start : start + MAX_RULES_PER_STATEMENT], start, zone)
-            for start in range(0, len(rules), MAX_RULES_PER_STATEMENT)
-        ]
-        for batch in batches:
-            batch.begin(facts)
+    batches = [
+        _Batch(rules[start : start + MAX_RULES_PER_STATEMENT], start, zone)
+        for start in range(0, len(rules), MAX_RULES_PER_STATEMENT)
+    ]
+    try:
+        with transactions.snapshot():
+            facts = past.fill(end_of_day(first - DAY, zone))
+            for batch in batches:
+                batch.begin(facts)
         for number in range((last - first).days + 1):
             day = first + number * DAY
-            facts = past.advance(facts, end_of_day(day, zone))
-            yield day, [count for batch in batches for count in batch.move(facts)]
+            with transactions.snapshot():
+                transactions.prefer_indexes()
+                facts = past.advance(facts, end_of_day(day, zone))
+                counts = [count for batch in batches for count in batch.move(facts)]
+            yield day, counts
+    finally:
+        past.drop_indexes()
 
 
 class _Batch:
@@ -102,8 +107,8 @@ class _Batch:
         }
         self.buyers_version = facts.totals.buyers_version
         self.context = self._context(facts, PopulationStatistics(unchanged, totals=facts.totals))
-        self._find_candidates(former)
-        self._compare()
+        if not (self._find_candidates(former) and self._compare()):
+            return [DayCount(size, 0, 0) for size in self.sizes]
         entered = self._sum("bits & ~stored", _DIFFERENCES)
         left = self._sum("stored & ~bits", _DIFFERENCES)
         self._write()
@@ -116,12 +121,13 @@ class _Batch:
             statistic.value_in(context)  # now, since the facts are soon those of another day
         return context
 
-    def _find_candidates(self, former: EvaluationContext) -> None:
+    def _find_candidates(self, former: EvaluationContext) -> int:
+        """Fill the table of those to evaluate. Return how many there are."""
         temporary_tables.create_temporary_table(
             _CANDIDATES, "customer_id bigint PRIMARY KEY", joins_large=True
         )
         touched: Query = compose(f"SELECT customer_id AS key FROM {past.TOUCHED}")
-        for customers in (touched, *self.compiled.may_flip(former, self.context)):
+        return sum(
             execution.execute(
                 compose(
                     f"""INSERT INTO {_CANDIDATES} (customer_id) SELECT key FROM ({{customers}}) AS named
@@ -129,18 +135,23 @@ class _Batch:
                     customers=customers,
                 )
             )
+            for customers in (touched, *self.compiled.may_flip(former, self.context))
+        )
 
-    def _compare(self) -> None:
+    def _compare(self) -> int:
+        """Evaluate the candidates. Return how many have other answers than the day before."""
         temporary_tables.create_temporary_table(
             _DIFFERENCES, "customer_id bigint PRIMARY KEY, bits bigint, stored bigint"
         )
-        execution.execute(
+        return execution.execute(
             compose(
                 f"""INSERT INTO {_DIFFERENCES} (customer_id, bits, stored)
-                    WITH answered (customer_id, bits, known) AS ({{answers}})
-                    SELECT a.customer_id, a.bits, COALESCE(m.bits, 0)
-                    FROM answered a LEFT JOIN {self.members} m ON m.customer_id = a.customer_id
-                    WHERE a.bits <> COALESCE(m.bits, 0)""",
+                    WITH answered (customer_id, bits, known) AS MATERIALIZED ({{answers}}),
+                    compared AS MATERIALIZED (
+                        SELECT customer_id, bits, COALESCE(
+                            (SELECT m.bits FROM {self.members} m WHERE m.customer_id = answered.customer_id), 0
+                        ) AS stored FROM answered)
+                    SELECT customer_id, bits, stored FROM compared WHERE bits <> stored""",
                 answers=self.compiled.table_answers_sql(_CANDIDATES, self.context),
             )
         )

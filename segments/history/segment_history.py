@@ -1,18 +1,24 @@
 """The history of segments: what their present rules match at the end of each day of the past."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from hashlib import sha256
 from typing import Any, Final
 
+from core.db import time_limits
 from customers.facts import update
 from segments.evaluation.context import shop_zone
 from segments.evaluation.expansion import ExpandedRule, SegmentRules
 from segments.models import Segment
 
 from .engine import DAY, DayCount, history_days
+from .without_past import names_without_past
 
 EARLIEST: Final = date(1970, 1, 1)
+MAX_DAYS: Final = 3 * 366
+"""Three years: the longest history that is stored."""
 
 
 def last_day(now: datetime) -> date:
@@ -31,6 +37,28 @@ def rule_of(segment: Segment) -> Any:
     return segment.rule if segment.is_dynamic else {"in_segment": {"is": segment.slug}}
 
 
+def compute_days_within(
+    segments: Sequence[Segment], first: date, last: date, seconds: float
+) -> list[tuple[date, list[DayCount]]]:
+    """Return the days of segments. Raises RuleError, and StatementTimeout after some seconds."""
+    rules = past_rules([rule_of(segment) for segment in segments])
+    update.update_facts(datetime.now(UTC))
+    until = time.monotonic() + seconds
+    computed = []
+    with time_limits.time_limit(seconds):
+        for counted in history_days(rules, first, last, shop_zone()):
+            computed.append(counted)
+            if time.monotonic() > until:
+                raise time_limits.StatementTimeout
+    return computed
+
+
+def rule_digest(rule: ExpandedRule) -> str:
+    """Return what is equal for rules that are the same and ask the same rules of other segments."""
+    text = json.dumps(json.loads(rule.text), sort_keys=True)
+    return sha256(f"{text}{rule.asked_digest}".encode()).hexdigest()
+
+
 def compute_days(
     segments: Sequence[Segment], first: date, last: date
 ) -> Iterator[tuple[date, list[DayCount]]]:
@@ -38,3 +66,9 @@ def compute_days(
     rules = past_rules([rule_of(segment) for segment in segments])
     update.update_facts(datetime.now(UTC))
     yield from history_days(rules, first, last, shop_zone())
+
+
+def without_past(segment: Segment) -> list[str]:
+    """Return what counts in the history of a segment as it is today. Raises RuleError."""
+    [present] = past_rules([rule_of(segment)])
+    return names_without_past(present.rule, dict(Segment.objects.values_list("slug", "name")))

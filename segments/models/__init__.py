@@ -1,5 +1,6 @@
-"""Segments, their members and changes, refreshes, and webhooks."""
+"""Segments, their members and changes, refreshes, histories, and webhooks."""
 
+from .history import HistoryDay, HistoryRun, HistorySeries
 from .label import MAX_TAG_LENGTH, Star, Tag
 from .lifecycle import LifecycleStage
 from .membership import Change, DailyChangeCount, Membership
@@ -15,6 +16,9 @@ __all__ = [
     "Change",
     "DailyChangeCount",
     "Endpoint",
+    "HistoryDay",
+    "HistoryRun",
+    "HistorySeries",
     "LifecycleStage",
     "Membership",
     "Message",

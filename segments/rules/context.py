@@ -82,6 +82,11 @@ class EvaluationContext:
         return Facts.objects.all() if self.facts == "facts" else FactsAsOf.objects.all()
 
     @property
+    def has_indexed_moments(self) -> bool:
+        """Whether the moments among the facts are indexed, as those of the past are (``customers.facts.past``)."""
+        return self.facts == "facts_as_of"
+
+    @property
     def has_totals(self) -> bool:
         """Whether the totals of buyers are those of its facts."""
         return self.facts == "facts" or self.statistics.totals is not None

@@ -16,7 +16,7 @@ from .base import Condition
 from .context import EvaluationContext, Statistic
 from .operators import Moment, Relative
 from .population import StatisticValue
-from .time_changes import borders_of_rows, customer_keys, passed_by_statistic_q
+from .time_changes import borders_of_rows, customer_keys, facts_in_window, passed_by_statistic_q
 
 INTEGER = BigIntegerField()
 ORDER_VALUE = Sum(F("total") - F("refunded_total"), output_field=INTEGER)
@@ -31,6 +31,8 @@ class MomentFact(Condition):
     """The functions of ``time_changes`` for the records whose moment the fact may hold."""
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
+        if until.has_indexed_moments:
+            return facts_in_window(self.fact, since, until, self.when.spans)
         return [query for in_window in self.records for query in in_window(since, until, self.when.spans)]
 
     def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:

@@ -48,6 +48,20 @@ def first_seen_in_window(
     return records_in_window(Facts.objects.all(), "first_seen_at", since, until, spans)
 
 
+def facts_in_window(
+    name: str, since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta]
+) -> list[QuerySet[Any]]:
+    """Select customers with a moment among their facts in a window, if these moments are indexed."""
+    return [
+        customer_keys(
+            until.facts_rows().filter(
+                Q(**{f"{name}__gt": since.at - span}), Q(**{f"{name}__lte": until.at - span})
+            )
+        )
+        for span in spans
+    ]
+
+
 def records_in_window(
     records: QuerySet[Any],
     column: str,

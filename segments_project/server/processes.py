@@ -119,12 +119,12 @@ def _commands(port: int, worker: str) -> dict[str, list[str]]:
     web = f"gunicorn --config python:segments_project.server.gunicorn_config --bind {HOST}:{port} segments_project.wsgi"
     celery = "celery --quiet --app segments_project"
     alone = "--without-gossip --without-mingle"  # there are no other workers
-    one_by_one = f"--queues {settings.COUNTS_QUEUE} --pool solo"
+    two = f"--queues {settings.COUNTS_QUEUE} --concurrency 2"
     return {
         "web": web.split(),
         "worker": f"{celery} worker --concurrency 2 --hostname {worker} {alone}".split(),
-        # Long counts of rules run one after another, so that nothing else waits for them.
-        "counts": f"{celery} worker {one_by_one} --hostname counts-{worker} {alone}".split(),
+        # Long counts of rules, and one history at a time, so that nothing else waits for them.
+        "counts": f"{celery} worker {two} --hostname counts-{worker} {alone}".split(),
         "beat": f"{celery} beat --pidfile=".split(),  # no file that stays when beat is killed
     }
 

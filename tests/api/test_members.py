@@ -244,10 +244,10 @@ def test_the_history_has_every_day_of_a_segment(caller) -> None:
         clock.shift(days(1))
 
         assert caller.get("segments/known/history/") == [
-            {"day": "2026-03-15", "size": 2, "entered": 2, "left": 0},
-            {"day": "2026-03-16", "size": 2, "entered": 0, "left": 0},
-            {"day": "2026-03-17", "size": 3, "entered": 1, "left": 0},
-            {"day": "2026-03-18", "size": 3, "entered": 0, "left": 0},
+            {"day": "2026-03-15", "size": 2, "entered": 2, "left": 0, "computed": False},
+            {"day": "2026-03-16", "size": 2, "entered": 0, "left": 0, "computed": False},
+            {"day": "2026-03-17", "size": 3, "entered": 1, "left": 0, "computed": False},
+            {"day": "2026-03-18", "size": 3, "entered": 0, "left": 0, "computed": False},
         ]
 
         def told(query: str) -> list[str]:

@@ -1,6 +1,6 @@
 """`history`: the size of a segment on each day of the past, by its present rule and from today's records."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import time_machine
@@ -8,13 +8,24 @@ from django.core.management import CommandError
 from django.test import override_settings
 
 from customers.models import Customer
-from segments import segment_store
-from segments.models import Change, Segment
+from segments import segment_store, tasks
+from segments.api import history as api_history
+from segments.history import runs, segment_history
+from segments.history.without_past import WITHOUT_PAST
+from segments.models import Change, HistoryDay, HistoryRun, Segment
+from segments.refresh.engine import refresh_all
+from segments.rules import registry
 from tests.support import shop
+from tests.support.api_client import ApiClient
 
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def caller() -> ApiClient:
+    return ApiClient("segments:read")
 
 
 @pytest.fixture(autouse=True)
@@ -110,3 +121,176 @@ def test_records_that_wait_for_their_facts_count() -> None:
     shop.segment("buyers", {"order_count": {"at_least": 1}})
 
     assert history("buyers", "--since", "2026-03-01", "--until", "2026-03-01") == ["2026-03-01,1,1,0"]
+
+
+# -- Runs of a worker
+
+
+DAYS = (date(2026, 2, 20), date(2026, 3, 14))
+
+
+@pytest.fixture
+def buyers() -> Segment:
+    shop.orders("o1,c1,2026-03-01T10:00Z,10", "o2,c2,2026-03-02,10", "o3,c3,2026-03-14T12:00Z,10")
+    return shop.segment("buyers", {"last_order": {"within_last": "7d"}})
+
+
+def stored(run: HistoryRun) -> list[tuple[date, int, int, int]]:
+    [series] = run.series.all()
+    return list(series.days.values_list("day", "size", "entered", "left"))
+
+
+def test_a_worker_stores_what_the_command_prints(buyers) -> None:
+    run = runs.request_history(buyers, *DAYS, NOW)
+    assert runs.stored_history(buyers) is None
+
+    tasks.compute_histories()
+
+    run.refresh_from_db()
+    assert (run.state, run.percent, run.reached_day) == ("done", 100, DAYS[1])
+    printed = history("buyers", "--since", "2026-02-20")
+    assert [",".join([one[0].isoformat(), *map(str, one[1:])]) for one in stored(run)] == printed
+    assert runs.stored_history(buyers) == run
+
+
+def test_the_same_request_is_computed_once_and_another_one_replaces_it(buyers) -> None:
+    run = runs.request_history(buyers, *DAYS, NOW)
+    assert runs.request_history(buyers, *DAYS, NOW) == run
+
+    other = runs.request_history(buyers, date(2026, 3, 1), DAYS[1], NOW)
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+    tasks.compute_histories()
+    assert list(HistoryRun.objects.all()) == [runs.stored_history(buyers)] == [other]
+
+
+def test_an_edited_rule_has_no_history_until_it_is_computed(buyers) -> None:
+    other = shop.segment("others", {"none": [{"in_segment": {"is": "buyers"}}]})
+    for segment in (buyers, other):
+        runs.request_history(segment, *DAYS, NOW)
+        tasks.compute_histories()
+        assert runs.stored_history(segment)
+
+    buyers.rule = {"order_count": {"at_least": 1}}
+    segment_store.save_segment(buyers)
+    assert runs.stored_history(buyers) is None
+    assert runs.stored_history(other) is None  # it asks for the buyers by their rule
+
+    waiting = runs.request_history(other, *DAYS, NOW)
+    buyers.rule = {"order_count": {"at_least": 2}}
+    segment_store.save_segment(buyers)
+    tasks.compute_histories()
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.error) == ("failed", runs.EDITED)
+
+
+def test_a_cancelled_run_stops_and_keeps_what_was_stored_before(buyers) -> None:
+    before = runs.request_history(buyers, date(2026, 3, 1), DAYS[1], NOW)
+    tasks.compute_histories()
+    run = runs.request_history(buyers, *DAYS, NOW)
+    runs.cancel_run(run, NOW)
+
+    tasks.compute_histories()
+
+    run.refresh_from_db()
+    assert (run.state, run.reached_day) == ("cancelled", None)
+    assert runs.stored_history(buyers) == before
+
+
+def test_a_run_goes_on_where_a_dead_worker_stopped(buyers) -> None:
+    run = runs.request_history(buyers, *DAYS, NOW)
+    tasks.compute_histories()
+    whole = stored(run)
+    # As a worker leaves it that died after some days.
+    HistoryDay.objects.filter(series__run=run, day__gt=date(2026, 3, 8)).delete()
+    HistoryRun.objects.update(
+        state="running",
+        reached_day=date(2026, 3, 8),
+        heartbeat_at=NOW - timedelta(minutes=5),
+        finished_at=None,
+    )
+
+    tasks.compute_histories()
+
+    run.refresh_from_db()
+    assert (run.state, run.attempts) == ("done", 2)
+    assert stored(run) == whole
+
+
+def test_a_run_whose_worker_holds_its_lease_is_left_alone(buyers) -> None:
+    run = runs.request_history(buyers, *DAYS, NOW)
+    HistoryRun.objects.update(state="running", heartbeat_at=NOW - timedelta(seconds=5))
+
+    tasks.compute_histories()
+
+    run.refresh_from_db()
+    assert (run.state, run.reached_day) == ("running", None)
+
+
+def test_a_run_whose_workers_die_again_and_again_has_failed(buyers) -> None:
+    run = runs.request_history(buyers, *DAYS, NOW)
+    HistoryRun.objects.update(
+        state="running", heartbeat_at=NOW - timedelta(minutes=5), attempts=7, attempts_at_day=2
+    )
+
+    tasks.compute_histories()
+
+    run.refresh_from_db()
+    assert (run.state, run.error) == ("failed", runs.WORKER_STOPPED)
+
+
+# -- What has no past
+
+
+def test_each_filter_has_a_past_or_says_what_has_none() -> None:
+    assert set(WITHOUT_PAST) == set(registry)
+
+
+def test_what_has_no_past_in_a_rule_is_named(buyers) -> None:
+    segment_store.create_fixed_list("press", "Press", [], NOW)
+    shop.segment("german", {"all": [{"country": {"is": "DE"}}, {"in_segment": {"is": "press"}}]})
+    in_a_week = {"in_segment": {"is": "german", "in": "7d"}}
+    asked = shop.segment("asked", {"any": [{"known": {"is": True}}, {"none": [in_a_week]}]})
+
+    assert segment_history.without_past(asked) == ["contact data", "countries", "the members of “Press”"]
+    assert segment_history.without_past(buyers) == []
+
+
+# -- The API
+
+
+def test_the_api_computes_days_as_the_command_does(buyers, caller) -> None:
+    found = caller.get("segments/buyers/history/?from=2026-02-27&computed=true")
+
+    rows = [f"{one['day']},{one['size']},{one['entered']},{one['left']}" for one in found]
+    assert rows == history("buyers", "--since", "2026-02-27")
+    assert {one["computed"] for one in found} == {True}
+    refresh_all(NOW)
+    assert caller.get("segments/buyers/history/") == [
+        {"day": "2026-03-15", "size": 1, "entered": 1, "left": 0, "computed": False}
+    ]
+
+
+def test_the_api_returns_stored_days_and_lets_a_worker_compute_what_takes_long(
+    buyers, caller, monkeypatch
+) -> None:
+    monkeypatch.setattr(api_history, "COMPUTING_SECONDS", 0)
+    address = "segments/buyers/history/?from=2026-03-01&to=2026-03-10&computed=true"
+
+    assert caller.get(address, 202) == {
+        "code": "computing",
+        "message": "This history is being computed: 0 % is done. Request it again in a while.",
+        "percent": 0,
+    }
+    tasks.compute_histories()
+    found = caller.get(address)
+    assert [one["day"] for one in found][::9] == ["2026-03-01", "2026-03-10"]
+    assert [one["size"] for one in found] == [1, 2, 2, 2, 2, 2, 2, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "query", ["from=0001-01-01", "from=2020-01-01", "from=2026-03-10&to=2026-03-01", "to=yesterday"]
+)
+def test_the_api_refuses_days_that_it_does_not_compute(buyers, caller, query) -> None:
+    error = caller.get(f"segments/buyers/history/?computed=true&{query}", 400)
+    assert error["code"] == "invalid"

@@ -36,7 +36,7 @@ REASONS = [
     r"cannot be set, because this is a fixed list",
     # How values stand to one another.
     r"expected \[low, high\]",
-    r"Enter a day that is not before",
+    r"Enter a day that is not before|Enter a day of 1970 or later|At most three years are computed",
     r"up to 10 levels|at most 100",
     # OpenAPI 3.0 has no words for the names of members, for decimal places, or for the size of a whole object.
     r"is not an attribute; send it as a field|the name of an attribute must have",

@@ -33,6 +33,7 @@ from segments.rules.parameters import FLAG, NAME, SPAN, Product, Property, perio
 from segments.rules.time_changes import (
     borders_of_rows,
     events_in_window,
+    facts_in_window,
     first_seen_in_window,
     orders_in_window,
 )
@@ -180,6 +181,8 @@ class OpenCart(Condition):
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
         spans = [span for span in (self.within_last, self.older_than) if span]
+        if until.has_indexed_moments:
+            return facts_in_window("last_added_at", since, until, spans)
         added = events_in_window(since, until, spans, name="Product Added")
         return [*added, *events_in_window(since, until), *orders_in_window(since, until)]
 
