@@ -15,6 +15,7 @@ from . import (
     preview,
     refreshes,
     segments,
+    upcoming,
     visitors,
 )
 
@@ -41,6 +42,7 @@ urlpatterns = [
     ),
     path("segments/<slug:slug>/changes/", changes.ChangesView.as_view(), name="api-changes"),
     path("segments/<slug:slug>/history/", history.HistoryView.as_view(), name="api-history"),
+    path("segments/<slug:slug>/upcoming/", upcoming.UpcomingView.as_view(), name="api-upcoming"),
     path(
         "visitors/<id:anonymous_id>/segments/",
         visitors.SegmentsOfVisitorView.as_view(),

@@ -10,6 +10,7 @@ from django.core.management import CommandError
 
 from segments.models import Segment
 from tests.support import shop
+from tests.support.api_client import ApiClient
 from tests.support.shop import NOON
 
 pytestmark = pytest.mark.django_db
@@ -25,12 +26,13 @@ def upcoming(slug: str, within: str, *arguments: str) -> list[tuple[str, str, st
 
 @pytest.fixture
 def buyers() -> None:
-    shop.orders(
-        "o1,c1,2026-02-14T12:00:00.000001Z,10",
-        "o2,c2,2026-02-20T09:30:00Z,10",
-        "o3,c3,2026-03-14T00:00:00Z,10",
-        "o4,c4,2026-02-20T09:30:00Z,10",
-    )
+    with time_machine.travel(NOON, tick=False):
+        shop.orders(
+            "o1,c1,2026-02-14T12:00:00.000001Z,10",
+            "o2,c2,2026-02-20T09:30:00Z,10",
+            "o3,c3,2026-03-14T00:00:00Z,10",
+            "o4,c4,2026-02-20T09:30:00Z,10",
+        )
 
 
 @pytest.mark.usefixtures("buyers")
@@ -120,3 +122,53 @@ def test_a_customer_with_many_records_changes_when_the_decisive_one_is_old_enoug
 
     # 9 events are left when the tenth from the end is 30 days old.
     assert told.endswith("changes at 2026-04-11T15:00:00.000000+00:00")
+
+
+# -- The API
+
+
+@pytest.mark.usefixtures("buyers")
+def test_the_api_lists_upcoming_changes_page_by_page() -> None:
+    shop.segment("recent", RECENT)
+    caller = ApiClient("members:read")
+    with time_machine.travel(NOON, tick=False):
+        everybody = caller.get("segments/recent/upcoming/?within=90d")
+        first = caller.get("segments/recent/upcoming/?within=90d&page_size=2")
+        second = caller.get(first["next"])
+        again = caller.get(second["previous"])
+
+    assert everybody["results"][0] == {
+        "customer_id": "c1",
+        "change": "left",
+        "at": "2026-03-16T12:00:00.000001Z",
+    }
+    assert (everybody["next"], everybody["previous"], first["previous"], second["next"]) == (None,) * 4
+    assert first["results"] + second["results"] == everybody["results"]
+    assert again["results"] == first["results"]
+
+
+@pytest.mark.usefixtures("buyers")
+def test_a_page_continues_after_a_customer_who_stays() -> None:
+    shop.segment("recent", RECENT)
+    caller = ApiClient("members:read")
+    with time_machine.travel(NOON, tick=False):
+        first = caller.get("segments/recent/upcoming/?within=90d&page_size=2")
+        shop.orders("o5,c2,2026-03-15T11:00:00Z,10")
+        second = caller.get(first["next"])
+        third = caller.get(second["next"])
+
+    listed = [[one["customer_id"] for one in page["results"]] for page in (first, second, third)]
+    assert listed == [["c1", "c2"], ["c4", "c3"], ["c2"]]  # c2 leaves later now
+
+
+@pytest.mark.parametrize("query", ["within=0d", "within=91d", "within=soon", "cursor=x", "page_size=0"])
+def test_invalid_parameters_of_the_api_are_refused(query) -> None:
+    shop.segment("recent", RECENT)
+
+    ApiClient("members:read").get(f"segments/recent/upcoming/?{query}", 400)
+
+
+def test_upcoming_changes_need_the_scope_of_members() -> None:
+    shop.segment("recent", RECENT)
+
+    ApiClient("segments:read").get("segments/recent/upcoming/", 403)
