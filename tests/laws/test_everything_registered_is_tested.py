@@ -56,6 +56,7 @@ NO_PAGES = {
             "campaigns_campaign_first_day_dismiss",
             "core_shopprofile_mail_test",
             "campaigns_campaign_action",
+            "campaigns_campaign_early_start",
             "campaigns_campaign_resume_sending",
             "campaigns_campaign_send_test",
             "campaigns_couponpool_discard",

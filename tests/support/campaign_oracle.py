@@ -52,10 +52,11 @@ class Person:
     def ordered_since(self, since: datetime, at: datetime) -> bool:
         return any(counts and since < when <= at for when, counts in self.orders)
 
-    def has_open_cart(self, at: datetime) -> bool:
+    def has_open_cart(self, at: datetime, ahead: timedelta = 0 * HOUR) -> bool:
+        """Whether there is a cart of the last two days, or would be one later if nothing more were done."""
         cart = max(self.carts, default=None)
         bought = max((when for when, counts in self.orders if counts), default=START - 999 * DAY)
-        return cart is not None and cart > bought and cart > at - 2 * DAY
+        return cart is not None and cart > bought and cart > at + ahead - 2 * DAY
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,12 @@ FIRST = Group(
     {"order_count": {"is": 1}},
     lambda who, at: sum(counts for when, counts in who.orders) == 1,
 )
-GROUPS = (WAITING, READERS, FIRST)
+EXPIRING = Group(
+    "expiring",
+    {"all": [{"in_segment": {"is": "waiting"}}, {"none": [{"in_segment": {"is": "waiting", "in": "12h"}}]}]},
+    lambda who, at: who.has_open_cart(at) and not who.has_open_cart(at, ahead=12 * HOUR),
+)
+GROUPS = (WAITING, READERS, FIRST, EXPIRING)
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,7 @@ PLANS = (
     Plan(
         "forgotten", WAITING, (12 * HOUR,), trigger="leaves", again_after=0 * HOUR, ends_with_order=True,
     ),
+    Plan("last call", EXPIRING, (0 * HOUR, 6 * HOUR), again_after=3 * DAY, ends_with_order=True),
 )  # fmt: skip
 
 
