@@ -1,6 +1,7 @@
 """What a shop could do today, computed from facts: segments with people in them, and no campaign for them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -179,7 +180,7 @@ def find_suggestions(segments: Iterable[Segment], count: int, seconds: float) ->
     ]
     with time_limits.time_limit(seconds):
         sums = _sums_of_members([one.members_of for one in open_opportunities if one.members_of])
-        found = _suggestions(open_opportunities, sums, _drafts())
+    found = _suggestions(open_opportunities, sums, _drafts(), seconds)
     return [one for one in found if one.reachable or not one.is_by_email][:count]
 
 
@@ -206,12 +207,16 @@ def _suggestions(
     open_opportunities: Sequence[_Open],
     sums: Mapping[int, Mapping[str, int]],
     drafts: Mapping[tuple[int, str], int],
+    seconds: float,
 ) -> list[Suggestion]:
     found = []
     for one in open_opportunities:
         has_members = one.members_of is not None and one.members_of.refreshed_at is not None
         key = one.members_of.pk if one.members_of else 0
-        sum_of = sums.get(key) if has_members else one.change and _sums_of_coming(one.change)
+        sum_of = sums.get(key) if has_members else None
+        if one.change and not has_members:
+            with suppress(time_limits.StatementTimeout), time_limits.time_limit(seconds):
+                sum_of = _sums_of_coming(one.change)
         if not sum_of or not sum_of["people"]:
             continue
         worth = from_units(sum_of.get(one.opportunity.worth, 0))
@@ -240,8 +245,7 @@ def _drafts() -> dict[tuple[int, str], int]:
 
 def _sums_of_coming(change: ComingChange) -> Mapping[str, int]:
     """Return what ``_sums_of_members`` returns of one segment, for the customers for whom a change would happen."""
-    context = counting.stored_context()
-    customers = customers_matching(parse(change.rule()), context)
+    customers = customers_matching(parse(change.rule()), counting.stored_context())
     subscribed = Q(newsletter=Customer.Newsletter.SUBSCRIBED) & ~Q(email="")
     sums: dict[str, int] = customers.aggregate(
         people=Count("pk"), with_consent=Count("pk", filter=subscribed), total_spent=Sum("facts__total_spent")

@@ -249,6 +249,7 @@ def live(
             workers.kill(whole=True)
         carry_out(workers, at)
     right = Counter(expected.messages)
+    assert {what.rpartition(" ")[0] for _, what, _ in right} == {plan.name for plan in PLANS}
     once = Counter(dict.fromkeys(arrived, 1))
     assert Counter((who, what, when) for who, what, when, _ in once) == right
     assert len({token for *_, token in once}) == len(once), "two messages under one Message-ID"
