@@ -101,7 +101,7 @@ def daily_chart(campaign: Campaign, days: Sequence[DayResults], *, sees_who: boo
         )
         for attribute, (name, style) in RESULT_STYLES.items()
     ]
-    sent, clicked, ordered = (sum(one.values) for one in series)
+    sent, clicked, ordered = (sum(value or 0 for value in one.values) for one in series)
     label = f"Per day: {sent:,} sent, {clicked:,} clicked and {ordered:,} orders in total."
     return Chart(
         "columns", label, [short_date(day.day) for day in days], series, tuple(RESULT_STYLES.values())

@@ -4,7 +4,7 @@ A chart is part of a page that shows the same as a table, for the keyboard and f
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from math import floor, log10
@@ -40,12 +40,26 @@ PATTERNS = (
 )
 
 
+Line = Literal["solid", "dashed", "dotted"]
+DASHES: Mapping[Line, str] = {"solid": "none", "dashed": "6 3", "dotted": "1.5 2.5"}
+"""As SVG writes them, for the legend."""
+
+
 @dataclass(frozen=True)
 class Style:
-    """How the bars of a series look. Two series of a chart differ in both."""
+    """How the bars or the line of a series look. Two series of a chart differ in the colour and in the rest.
 
-    colour: str
+    Without a colour, a line has that of the theme.
+    """
+
+    colour: str = ""
     pattern: int = 0
+    line: Line = "solid"
+
+    @property
+    def dashes(self) -> str:
+        """Return the dashes of the line for the legend."""
+        return DASHES[self.line]
 
     @property
     def path(self) -> str:
@@ -55,10 +69,13 @@ class Style:
 
 @dataclass(frozen=True)
 class Series:
-    """The values of one kind, one for each category. ``links`` lead to the people behind each; "" leads nowhere."""
+    """The values of one kind, one for each category. ``links`` lead to the people behind each; "" leads nowhere.
+
+    A line is interrupted where the value is None.
+    """
 
     name: str
-    values: Sequence[int]
+    values: Sequence[int | None]
     style: Style | None = None
     links: Sequence[str] = ()
 
@@ -81,7 +98,7 @@ class Chart:
     @property
     def cut(self) -> int:
         """Return below which value the axis of a line is cut; 0 if it starts at zero."""
-        values = [value for series in self.series for value in series.values]
+        values = [value for series in self.series for value in series.values if value is not None]
         if self.kind != "line" or not values:
             return 0
         low, high = min(values), max(values)
@@ -110,6 +127,7 @@ class Chart:
                         "values": list(series.values),
                         "colour": series.style.colour if series.style else "",
                         "decal": PATTERNS[series.style.pattern].decal if series.style else None,
+                        "line": series.style.line if series.style else "solid",
                         "links": list(series.links),
                     }
                     for series in self.series
