@@ -225,7 +225,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 3 * 3600,
     "socket_connect_timeout": 5,  # requests must not wait for an unavailable Redis
 }
-# A queue with its own worker for long counts of rules and for histories, so that nothing else waits for them. The
+# A queue with its own worker for long counts of rules, flows and histories, so that nothing else waits for them. The
 # worker has two processes, and one history is computed at a time, so counts do not wait for it.
 COUNTS_QUEUE = "counts"
 CELERY_TASK_ROUTES = {

@@ -1,22 +1,26 @@
 """`history`: the size of a segment on each day of the past, by its present rule and from today's records."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError
-from django.test import override_settings
+from django.test import Client, override_settings
+from django.urls import reverse
 
 from customers.models import Customer
 from segments import segment_store, tasks
 from segments.api import history as api_history
-from segments.history import runs, segment_history
+from segments.history import rule_numbers, runs, segment_history
 from segments.history.without_past import WITHOUT_PAST
 from segments.models import Change, HistoryDay, HistoryRun, Segment
 from segments.refresh.engine import refresh_all
 from segments.rules import registry
 from tests.support import shop
 from tests.support.api_client import ApiClient
+from tests.support.html_forms import forms_of
 
 pytestmark = pytest.mark.django_db
 
@@ -294,3 +298,136 @@ def test_the_api_returns_stored_days_and_lets_a_worker_compute_what_takes_long(
 def test_the_api_refuses_days_that_it_does_not_compute(buyers, caller, query) -> None:
     error = caller.get(f"segments/buyers/history/?computed=true&{query}", 400)
     assert error["code"] == "invalid"
+
+
+# -- The page of a segment
+
+
+def page_of(segment: Segment) -> str:
+    return reverse("admin:segments_segment_over_time", args=[segment.pk])
+
+
+def text_of(client: Client, segment: Segment, query: str = "") -> str:
+    return " ".join(client.get(page_of(segment) + query).content.decode().split())
+
+
+def press(client: Client, segment: Segment, name: str, **given: Any) -> str:
+    """Send the form of the page whose address ends in a name, and return the page that follows."""
+    [form] = [
+        one
+        for one in forms_of(client.get(page_of(segment)).content.decode())
+        if one.action.endswith(f"/{name}/")
+    ]
+    response = client.post(form.action, form.as_it_stands(**given), follow=True)
+    return " ".join(response.content.decode().split())
+
+
+def test_staff_let_a_worker_compute_the_past_of_a_segment(buyers, admin_client) -> None:
+    assert "would have had on each day of the past" in text_of(admin_client, buyers)
+
+    waiting = press(admin_client, buyers, "compute", years="1")
+    assert "Starts as soon as a worker is free." in waiting
+    [run] = HistoryRun.objects.all()
+    assert (run.first_day, run.last_day) == (date(2025, 3, 15), date(2026, 3, 14))
+    progress = reverse("admin:segments_segment_history_progress", args=[buyers.pk, run.pk])
+    assert "waits for its turn" in admin_client.get(progress).content.decode()
+
+    press(admin_client, buyers, "cancel")
+    assert "Cancelled" in text_of(admin_client, buyers)
+    HistoryRun.objects.update(state="waiting", first_day=DAYS[0], finished_at=None)
+    refresh_all(NOW)
+    tasks.compute_histories()
+    assert admin_client.get(progress).headers["HX-Refresh"] == "true"
+    page = text_of(admin_client, buyers)
+    assert "The dashed line is from before the segment was first refreshed, on 15 Mar 2026." in page
+    assert "Orders count with their present status and amounts." in page
+    assert page.count('data-label="Computed"') == 24
+    chart = admin_client.get(page_of(buyers)).context["chart"]
+    dashed, solid = chart.series
+    assert (dashed.style.line, solid.style.line) == ("dashed", "solid")
+    assert dashed.values[-9:] == [2, 1, 0, 0, 0, 0, 0, 1, 1]
+    assert solid.values[-2:] == [None, 1]
+
+
+def test_the_page_names_what_has_no_past(admin_client) -> None:
+    segment = shop.segment("known", {"all": [{"known": {"is": True}}, {"country": {"is": "DE"}}]})
+    runs.request_history(segment, *DAYS, NOW)
+    tasks.compute_histories()
+
+    page = text_of(admin_client, segment)
+    assert "amounts; contact data and countries count on every day as they are today." in page
+
+
+def test_a_number_is_tried_against_the_past_before_it_is_saved(admin_client) -> None:
+    shop.customers("c1,2025-12-01", "c2,2026-01-01", header="customer_id,first_seen")
+    lost = shop.segment("lost", {"last_activity": {"not_within_last": "60d"}})
+
+    page = text_of(admin_client, lost)
+    assert "In place of 60 days in “was last active longer than 60 days ago”:" in page
+    press(admin_client, lost, "compare", value=["90d", "60", " 90d "])
+    [run] = HistoryRun.objects.all()
+    assert [one.label for one in run.series.all()] == ["90 days", "60 days (the rule of now)"]
+    tasks.compute_histories()
+
+    page = text_of(admin_client, lost)
+    assert "Everyone who was last active longer than 90 days ago" in page
+    chart = admin_client.get(page_of(lost)).context["trial_chart"]
+    assert [one.values[-1] for one in chart.series] == [1, 2]
+    assert len({one.style.line for one in chart.series}) == 2
+    lost.refresh_from_db()
+    assert lost.rule == {"last_activity": {"not_within_last": "60d"}}
+    assert runs.stored_history(lost) is None
+
+
+def test_a_value_that_the_rule_cannot_have_is_refused(buyers, admin_client) -> None:
+    for given, complaint in (
+        ("soon", "expected a span such as"),
+        ("", "enter at least one value"),
+        ("99999999d", "These numbers cannot be compared"),
+    ):
+        assert complaint in press(admin_client, buyers, "compare", value=[given]), given
+    assert not HistoryRun.objects.exists()
+
+
+def test_each_number_of_a_rule_can_be_chosen(admin_client) -> None:
+    rule = {
+        "any": [
+            {"order_count": {"at_least": 2, "during": {"within_last": "30d"}}},
+            {"none": [{"total_spent": {"between": [0.5, 20]}}]},
+            {"ahead": {"in": "7d", "rule": {"open_cart": {"within_last": "12h", "value": {"at_least": 5}}}}},
+        ]
+    }
+    numbers = rule_numbers.rule_numbers(rule)
+
+    assert [one.words for one in numbers] == ["2", "30 days", "0.5", "20", "7 days", "12 hours", "5"]
+    assert [one.suggestions for one in numbers[:3]] == [
+        ["1", "2", "3"],
+        ["20d", "30d", "40d"],
+        ["0.4", "0.5", "0.6"],
+    ]
+    assert numbers[3].sentence == "spent between 0.5 and 20"
+    for one in numbers:
+        for text in one.suggestions:
+            changed = rule_numbers.with_number(rule, one.path, rule_numbers.read_value(one, text))
+            assert (changed == rule) == (rule_numbers.read_value(one, text) == one.value)
+
+
+def test_those_who_only_see_segments_see_what_is_computed(buyers, client) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_segment"))
+    client.force_login(viewer)
+    runs.request_history(buyers, *DAYS, NOW)
+    tasks.compute_histories()
+
+    assert "It was computed" in text_of(client, buyers)
+    assert [
+        one for one in forms_of(client.get(page_of(buyers)).content.decode()) if "over-time" in one.action
+    ] == []
+    for name in ("compute", "compare"):
+        address = reverse(f"admin:segments_segment_history_{name}", args=[buyers.pk])
+        assert client.post(address, {"years": "1"}).status_code == 403
+    run = HistoryRun.objects.get()
+    assert (
+        client.post(reverse("admin:segments_segment_history_cancel", args=[buyers.pk, run.pk])).status_code
+        == 403
+    )
