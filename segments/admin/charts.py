@@ -25,14 +25,28 @@ MOVEMENTS_HINT: Final = "Up: entered. Down: left."
 SPARK_WIDTH, SPARK_HEIGHT = 100, 24
 
 
-def size_chart(days: Sequence[SegmentDay]) -> Chart:
-    """Return a line: the members at the end of each day."""
+def size_chart(days: Sequence[SegmentDay], ahead: Mapping[date, int] | None = None) -> Chart:
+    """Return a line: the members at the end of each day. A dotted line continues it by the days ahead."""
     first, last = days[0], days[-1]
+    label = f"Members per day: {first.size:,} on {short_date(first.day)}, {last.size:,} on {short_date(last.day)}."
+    dates = [day.day for day in days]
+    sizes: list[int | None] = [day.size for day in days]
+    if not ahead:
+        return Chart("line", label, list(map(short_date, dates)), [Series("Members", sizes)])
+    until, size = list(ahead.items())[-1]
     return Chart(
         "line",
-        f"Members per day: {first.size:,} on {short_date(first.day)}, {last.size:,} on {short_date(last.day)}.",
-        [short_date(day.day) for day in days],
-        [Series("Members", [day.size for day in days])],
+        f"{label} If nothing more is recorded, {size:,} on {short_date(until)}.",
+        list(map(short_date, [*dates, *ahead])),
+        [
+            Series("Members", sizes + [None] * len(ahead)),
+            Series(
+                "If nothing more is recorded",
+                [None] * (len(dates) - 1) + [last.size, *ahead.values()],
+                Style(line="dotted"),
+            ),
+        ],
+        hint="Dotted: the week ahead, if nothing more is recorded.",
     )
 
 

@@ -46,7 +46,15 @@ class CustomerAdmin(base.CustomerAdmin):
         """Add the segments to the customer's page, for staff who may see segments."""
         context = super().page_context(request, customer)
         if request.user.has_perm(VIEW_SEGMENT):
-            context |= {"sees_segments": True, "periods": membership_periods.periods_of_customer(customer)}
+            periods = membership_periods.periods_of_customer(customer)
+            inside = [period.segment for period in periods.now if period.segment.is_dynamic]
+            explained = explanations.explain_segments(request, customer, inside, datetime.now(UTC))
+            ahead = {one.segment.pk: one.ahead for one in explained}
+            context |= {
+                "sees_segments": True,
+                "periods": periods,
+                "now": [(period, ahead.get(period.segment.pk, "")) for period in periods.now],
+            }
         return context
 
     def has_change_lists_permission(self, request: HttpRequest) -> bool:

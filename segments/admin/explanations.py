@@ -17,6 +17,7 @@ from segments.evaluation.explanation import Explanation
 from segments.models import Membership, Segment
 from segments.rules import Rule, RuleError, parse
 
+from . import texts
 from .access import VIEW_CUSTOMER, VIEW_SEGMENT
 from .page_context import admin_context
 
@@ -40,10 +41,12 @@ class SegmentExplanation:
 
     @property
     def ahead(self) -> str:
-        """Return what the next refresh will do, if the stored membership differs from the rule's answer."""
-        if self.tree is None or self.tree.met == bool(self.entered_at) or not self.segment.is_active:
+        """Return what the next refresh will do, or when the answer changes by itself."""
+        if self.tree is None or not self.segment.is_active:
             return ""
-        return "will enter at the next refresh" if self.tree.met else "will leave at the next refresh"
+        if self.tree.met != bool(self.entered_at):
+            return "will enter at the next refresh" if self.tree.met else "will leave at the next refresh"
+        return texts.change_phrase(self.tree)
 
 
 @require_permissions(VIEW_SEGMENT, VIEW_CUSTOMER)
@@ -59,7 +62,7 @@ def explanations_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRe
     found = list(segments[start : start + PAGE_SIZE + 1])
     context = {
         "customer": customer,
-        "explained": _explain_segments(request, customer, found[:PAGE_SIZE], datetime.now(UTC)),
+        "explained": explain_segments(request, customer, found[:PAGE_SIZE], datetime.now(UTC)),
         "chosen": chosen,
         "next": number + 1 if len(found) > PAGE_SIZE else 0,
     }
@@ -73,9 +76,10 @@ def _page_number(given: str) -> int:
     return max(1, min(int(given), MAX_PAGE)) if given.isascii() and given.isdigit() and len(given) < 9 else 1
 
 
-def _explain_segments(
+def explain_segments(
     request: HttpRequest, customer: Customer, segments: list[Segment], at: datetime
 ) -> list[SegmentExplanation]:
+    """Explain several segments for one customer."""
     members = Membership.objects.filter(customer=customer, segment__in=segments)
     entered = dict(members.values_list("segment_id", "entered_at"))
     rules: dict[int, Rule] = {}

@@ -39,6 +39,7 @@ from . import (
     refresh_requests,
     segment_list,
     texts,
+    upcoming,
     versions,
 )
 from .forms import FixedListForm, SegmentForm, tags_text
@@ -115,6 +116,9 @@ class SegmentAdmin(CappedListAdmin):
                 ("<int:pk>/revenue/", overview.revenue_view, "revenue"),
                 ("<int:pk>/overlap/", overview.overlap_view, "overlap"),
                 ("<int:pk>/changes/", changes.changes_view, "changes"),
+                ("<int:pk>/upcoming/", upcoming.upcoming_view, "upcoming"),
+                ("<int:pk>/upcoming.csv", upcoming.upcoming_csv_view, "upcoming_csv"),
+                ("<int:pk>/ahead/", upcoming.ahead_view, "ahead"),
                 ("<int:pk>/versions/", versions.versions_view, "versions"),
                 ("<int:pk>/versions/compare/", versions.compare_view, "compare"),
                 ("<int:pk>/versions/<int:number>/restore/", versions.restore_view, "restore"),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.forms import ModelForm
+from django.utils import timezone
 
 from segments.evaluation import explanation
 from segments.models import Segment
@@ -43,6 +44,16 @@ def rule_sentence(rule: Any) -> str:
 def count_text(number: int, noun: str) -> str:
     """Return a number with its noun: “1 customer”, “2 customers”."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def change_phrase(tree: explanation.Explanation) -> str:
+    """Return when the answer changes by itself: “leaves on 12 December at 16:27 unless they order”; else empty."""
+    if tree.changes_at is None:
+        return ""
+    local = timezone.localtime(tree.changes_at)
+    year = "" if local.year == timezone.localtime().year else f" {local.year}"
+    unless = f" unless they {' or '.join(tree.prevented_by)}" if tree.prevented_by else ""
+    return f"{'leaves' if tree.met else 'enters'} on {local.day} {local:%B}{year} at {local:%H:%M}{unless}"
 
 
 def edit_summary(form: ModelForm, *, is_new: bool) -> str:

@@ -33,6 +33,14 @@ class AnswerTree:
         self._word = rule.word if isinstance(rule, Group) else ""
         self._question: Question = rule, context.span_ahead
 
+    @property
+    def prevented_by(self) -> tuple[str, ...]:
+        """What the customer does that keeps the answer from changing, as verbs to follow “unless they”."""
+        if not self.parts:
+            return tuple(getattr(self._question[0], "prevented_by", ()))
+        changing = [part for part in self.parts if part.changes_at == self.changes_at]
+        return tuple(dict.fromkeys(verb for part in changing for verb in part.prevented_by))
+
     def questions(self) -> Iterator[Question]:
         """Yield the rules without parts."""
         if not self.parts:

@@ -35,6 +35,7 @@ class Explanation:
 
     ``lacking`` says what would have to change for the node to match; it is empty if it matches. ``at`` is the value if
     it is an instant. ``changes_at`` is the first later instant at which ``met`` differs if nothing more is recorded.
+    ``prevented_by`` is what the customer can do to prevent that, as verbs.
     """
 
     words: str
@@ -44,6 +45,7 @@ class Explanation:
     lacking: tuple[str, ...] = ()
     at: datetime | None = None
     changes_at: datetime | None = None
+    prevented_by: tuple[str, ...] = ()
 
     def lines(self, depth: int = 0) -> Iterator[str]:
         """Yield the tree as text, one line for each node."""
@@ -146,7 +148,8 @@ def _explain_node(
     tree: AnswerTree | None,
 ) -> Explanation:
     place = next(places)
-    met, changes_at = bool(row[f"met_{place}"]), tree.changes_at if tree else None
+    met = bool(row[f"met_{place}"])
+    changes_at, verbs = (tree.changes_at, tree.prevented_by) if tree and tree.changes_at else (None, ())
     asked = rule.parts(context)
     # A segment that answers by its stored members now is asked by its rule later: then the tree has more parts.
     trees = tree.parts if tree and len(tree.parts) == len(asked) else [None] * len(asked)
@@ -156,10 +159,10 @@ def _explain_node(
     )
     if isinstance(rule, Group):
         lacking = () if met else _lacking(rule.word, parts)
-        return Explanation(f"{rule.word} of these", met, None, parts, lacking, changes_at=changes_at)
+        return Explanation(f"{rule.word} of these", met, None, parts, lacking, None, changes_at, verbs)
     if not isinstance(rule, Condition):
         lacking = () if met else (rule.sentence(),)
-        return Explanation(rule.sentence(), met, None, parts, lacking, changes_at=changes_at)
+        return Explanation(rule.sentence(), met, None, parts, lacking, None, changes_at, verbs)
     words = rule.detailed_sentence(context, format_money)
     if not shows(rule):
         return Explanation(words, met, HIDDEN, parts, () if met else (words,))
@@ -173,7 +176,7 @@ def _explain_node(
             format_value(value, rule.unit, context, format_exact_money),
         )
     at = value if isinstance(value, datetime) else None
-    return Explanation(words, met, value_text, parts, () if met else (words,), at, changes_at)
+    return Explanation(words, met, value_text, parts, () if met else (words,), at, changes_at, verbs)
 
 
 def _lacking(word: str, parts: Sequence[Explanation]) -> tuple[str, ...]:

@@ -125,6 +125,8 @@ class Condition(Rule):
     """Whether at least one of the optional parameters is required."""
     exclusive: ClassVar[Sequence[str]] = ()
     """Parameters of which at most one is given."""
+    prevented_by: ClassVar[Sequence[str]] = ()
+    """What a customer does that keeps time from changing the answer, as verbs to follow “unless they”."""
     exposure: ClassVar[Exposure] = Exposure.PERSONAL
     """A filter that does not declare its exposure is restricted to staff who may see contact data."""
 

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,8 @@ from segments import segment_store
 from segments.evaluation.context import context_at
 from segments.evaluation.explanation import explain_each
 from segments.evaluation.upcoming import find_upcoming
-from segments.models import Segment
+from segments.models import Change, Segment
+from segments.refresh.engine import refresh_all
 from segments.rules import parse
 from tests.support import oracle
 from tests.support.histories import borders_of, referring, spans_in
@@ -31,13 +33,14 @@ from tests.support.strategies import (
     shops,
     words,
 )
-from tests.support.value_pools import ZONES
+from tests.support.value_pools import RECORDED_AT, ZONES
 
 pytestmark = pytest.mark.django_db
 
 RULES_AT_ONCE = 8  # a shop costs more than a rule
 REFERRED = "r0"
 FARTHEST = timedelta(days=400)
+RECENT = {"last_activity": {"within_last": "30d"}}
 WITHIN = (timedelta(days=1), timedelta(days=7), timedelta(days=90))
 slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
 Changes = dict[str, tuple[datetime, bool]]
@@ -158,3 +161,93 @@ def check_filter(name: str, how: settings = each) -> None:
 @pytest.mark.parametrize("name", SWEPT)
 def test_each_filter_changes_first_when_the_oracle_says(name):
     check_filter(name)
+
+
+# -- A quiet week
+
+WEEK = timedelta(days=7)
+LEFT_TO_OTHERS = ("above", "below", "top_percent", "bottom_percent", "entered")
+"""Words of statistics that time can move, and of the log."""
+
+
+def live_through(
+    shop: oracle.Shop, several: list[dict], referred: dict, at: datetime, zone: ZoneInfo
+) -> None:
+    """Let a week pass in which nothing is recorded, and compare the log with what was upcoming."""
+    at = max(at, RECORDED_AT)
+    with (
+        override_settings(TIME_ZONE=zone.key),
+        imported_shop(records_until(shop, at), zone, update_facts=False),
+        time_machine.travel(at, tick=False) as clock,
+    ):
+        rules_by_slug = {REFERRED: referred} | {f"s{place}": rule for place, rule in enumerate(several)}
+        for slug, rule in rules_by_slug.items():
+            segment_store.save_segment(Segment(slug=slug, name=slug, rule=rule))
+        refresh_all(at)
+        upcoming = {
+            slug: {
+                (one.customer_id, one.at, one.change)
+                for one in find_upcoming(parse(rule), context_at(at), WEEK)
+            }
+            for slug, rule in rules_by_slug.items()
+        }
+        began = Change.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+        for instant in sorted({one[1] for changes in upcoming.values() for one in changes} | {at + WEEK}):
+            for moment in (instant - oracle.MICROSECOND, instant):
+                if moment > at:
+                    clock.move_to(moment)
+                    refresh_all(moment)
+        for slug, expected in upcoming.items():
+            first: dict[str, tuple[str, datetime, str]] = {}
+            logged = Change.objects.filter(pk__gt=began, segment__slug=slug).order_by("pk")
+            for change in logged.values_list("public_id", "at", "change"):
+                first.setdefault(change[0], change)
+            assert set(first.values()) == expected, rules_by_slug[slug]
+
+
+def records_until(shop: oracle.Shop, at: datetime) -> oracle.Shop:
+    """Leave out the records dated ahead: they would be recorded during the week."""
+    people = [
+        replace(
+            person,
+            first_seen=None if person.first_seen and person.first_seen > at else person.first_seen,
+            orders=tuple(order for order in person.orders if order.placed_at <= at),
+            events=tuple(event for event in person.events if event.occurred_at <= at),
+        )
+        for person in shop.people
+    ]
+    return replace(shop, people=tuple(person for person in people if person.customer_id or person.events))
+
+
+def is_told_by_time(rule: Any) -> bool:
+    """Whether the rule compares with no statistic that time moves, and asks nothing of the log."""
+    match rule:
+        case dict():
+            return not rule.keys() & set(LEFT_TO_OTHERS) and all(map(is_told_by_time, rule.values()))
+        case list():
+            return all(map(is_told_by_time, rule))
+    return True
+
+
+quiet_weeks = {
+    "shop": shops(min_people=6),
+    "several": st.lists(SWEPT_RULES, min_size=RULES_AT_ONCE, max_size=RULES_AT_ONCE).map(
+        lambda several: [rule for rule in several if is_told_by_time(rule)]
+    ),
+    "referred": (words(SWEPT) | rules()).map(lambda rule: rule if is_told_by_time(rule) else RECENT),
+    "at": instants(),
+    "zone": st.sampled_from(ZONES),
+}
+
+
+@settings(slowly, max_examples=4)
+@given(**quiet_weeks)
+def test_after_a_quiet_week_the_log_holds_what_was_upcoming(shop, several, referred, at, zone):
+    live_through(shop, several, referred, at, zone)
+
+
+@pytest.mark.long
+@settings(slowly, max_examples=500)
+@given(**quiet_weeks)
+def test_after_many_quiet_weeks_the_log_holds_what_was_upcoming(shop, several, referred, at, zone):
+    live_through(shop, several, referred, at, zone)

@@ -2,16 +2,24 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.auth.models import User
 from django.core.management import CommandError
+from django.test import Client
+from django.urls import reverse
 
+from customers.models import Customer
+from segments import segment_store
 from segments.models import Segment
+from segments.refresh.engine import refresh_all
 from tests.support import shop
 from tests.support.api_client import ApiClient
-from tests.support.shop import NOON
+from tests.support.shop import NOON, days
 
 pytestmark = pytest.mark.django_db
 
@@ -172,3 +180,100 @@ def test_upcoming_changes_need_the_scope_of_members() -> None:
     shop.segment("recent", RECENT)
 
     ApiClient("segments:read").get("segments/recent/upcoming/", 403)
+
+
+# -- The admin
+
+
+@pytest.fixture
+def admin() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("admin"))
+    return client
+
+
+def page(admin: Client, name: str, *args: object, query: str = "") -> str:
+    response = admin.get(reverse(f"admin:{name}", args=args) + query)
+    assert response.status_code == 200
+    return " ".join(response.content.decode().split())
+
+
+@pytest.fixture
+def recent(buyers: None) -> Segment:
+    segment = shop.segment("recent", RECENT)
+    with time_machine.travel(NOON, tick=False):
+        refresh_all(NOON)
+    return segment
+
+
+def test_the_page_of_a_segment_lists_who_is_about_to_leave(admin, recent) -> None:
+    with time_machine.travel(NOON, tick=False):
+        week = page(admin, "segments_segment_upcoming", recent.pk)
+        quarter = page(admin, "segments_segment_upcoming", recent.pk, query="?within=90")
+
+    assert "3 leave and 0 enter within 7 days" in week
+    assert week.count("leaves</td>") == 3
+    assert week.index("16 Mar 2026, 12:00") < week.index("22 Mar 2026, 09:30")
+    assert "4 leave and 0 enter within 90 days" in quarter
+
+
+def test_those_about_to_leave_are_exported_as_they_are_listed(admin, recent) -> None:
+    with time_machine.travel(NOON, tick=False):
+        file: Any = admin.get(reverse("admin:segments_segment_upcoming_csv", args=[recent.pk]) + "?within=30")
+
+    lines = b"".join(file.streaming_content).decode().splitlines()
+    assert lines[:2] == ["customer_id,change,at", "c1,left,2026-03-16T12:00:00.000001+00:00"]
+    assert len(lines) == 5
+
+
+def test_the_overview_continues_the_size_by_the_week_ahead(admin, recent) -> None:
+    with time_machine.travel(NOON + days(1), tick=False):
+        refresh_all(NOON + days(1))
+        ahead = page(admin, "segments_segment_ahead", recent.pk)
+
+    assert '<span class="figure">3</span> leave within 7 days and 0 enter' in ahead
+    assert "If nothing more is recorded, 1 on 23 Mar." in ahead
+
+
+def test_a_fixed_list_and_a_quiet_segment_say_why_nobody_is_listed(admin, buyers) -> None:
+    fixed = segment_store.create_fixed_list("chosen", "Chosen", [], NOON)
+    quiet = shop.segment("quiet", {"order_count": {"at_least": 1}})
+
+    assert "Only staff change a fixed list." in page(admin, "segments_segment_upcoming", fixed.pk)
+    assert "Nobody enters or leaves within 7 days" in page(admin, "segments_segment_upcoming", quiet.pk)
+
+
+def test_pages_of_a_customer_say_when_they_leave_and_what_prevents_it(admin, recent) -> None:
+    key = Customer.objects.get(customer_id="c2").pk
+    with time_machine.travel(NOON, tick=False):
+        of_customer = page(admin, "customers_customer_change", key)
+        of_member = page(admin, "customers_customer_explain", key, query="?segment=recent")
+
+    assert "leaves on 22 March at 09:30 unless they order" in of_customer
+    assert "Leaves on 22 March at 09:30 unless they order." in of_member
+    assert "· until" in of_member
+
+
+@pytest.mark.parametrize(
+    ("rule", "phrase"),
+    [
+        (
+            {"last_activity": {"not_within_last": "90d"}},
+            "enters on 21 May at 09:30 unless they visit or order",
+        ),
+        ({"none": [RECENT]}, "enters on 22 March at 09:30 unless they order"),
+        ({"first_seen": {"within_last": "30d"}}, "leaves on 22 March at 09:30"),
+        ({"any": [RECENT, {"order_count": {"is": 0, "during": {"within_last": "7d"}}}]}, ""),
+    ],
+)
+def test_what_prevents_a_change_follows_from_the_conditions_that_change_then(
+    admin, buyers, rule, phrase
+) -> None:
+    shop.segment("asked", rule)
+    key = Customer.objects.get(customer_id="c2").pk
+    with time_machine.travel(NOON, tick=False):
+        refresh_all(NOON)
+        explained = page(admin, "customers_customer_explain", key, query="?segment=asked")
+
+    found = re.search(r'<span class="muted">((?:enters|leaves) on [^<]*)</span>', explained)
+    assert (found[1] if found else "") == phrase

@@ -52,6 +52,10 @@ def by_rule() -> QuerySet[Segment]:
     return Segment.objects.filter(kind=Segment.Kind.DYNAMIC).order_by("-size", "pk")
 
 
+def by_time() -> QuerySet[Segment]:
+    return by_rule().filter(slug="lost")
+
+
 def the_largest() -> str:
     return f"?segment={by_rule()[0].slug}"
 
@@ -91,6 +95,7 @@ PAGES = (
     Page("segments_segment_change", by_rule),
     Page("segments_segment_rule", by_rule),
     Page("segments_segment_changes", by_rule),
+    Page("segments_segment_upcoming", by_time, lambda: "?within=30"),
     Page("segments_segment_versions", by_rule),
     Page("segments_segment_compare", by_rule),
     Page("segments_segment_delete", by_rule),

@@ -61,6 +61,7 @@ from .orders import counting_orders_queryset, limits_phrase
 class LastActivity(MomentFact):
     """The latest of these: first visit, any event, any order of any status."""
 
+    prevented_by = ("visit", "order")
     exposure = Exposure.OPEN
 
     fact = "last_activity_at"
@@ -74,6 +75,7 @@ class LastActivity(MomentFact):
 class _EventCondition(Condition):
     """A condition on the events of a period."""
 
+    prevented_by = ("visit",)
     during: Period | None
 
     def may_flip(self, since: EvaluationContext, until: EvaluationContext) -> list[QuerySet[Any]]:
@@ -152,6 +154,7 @@ class OpenCart(Condition):
     added since that order, minus everything removed.
     """
 
+    prevented_by = ("order", "change the cart")
     verbs = ("has one", "has none")
 
     exposure = Exposure.OPEN

@@ -1,7 +1,8 @@
 """Filters on orders: how many, when, which products."""
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import Count, Exists, F, Q, QuerySet
 from django.db.models.lookups import GreaterThan
@@ -43,6 +44,7 @@ def limited_orders(orders: QuerySet[Any], product: Product | None, coupon: Text 
 class _OrderCondition(Condition):
     """A condition on the orders of a period."""
 
+    prevented_by: ClassVar[Sequence[str]] = ("order",)
     during: Period | None
 
     def _all_orders(self, context: EvaluationContext) -> QuerySet[Any]:
@@ -184,6 +186,7 @@ class FirstOrder(MomentFact):
 class LastOrder(MomentFact):
     """The time of the latest counting order."""
 
+    prevented_by = ("order",)
     exposure = Exposure.OPEN
 
     fact = "last_order_at"
@@ -335,6 +338,7 @@ class Bought(_OrderCondition):
 class RefundCount(_OrderCondition):
     """The number of orders of any status that were refunded, fully or in part, by the time they were placed."""
 
+    prevented_by = ()
     exposure = Exposure.OPEN
 
     number: Number = inline_param(Number)

@@ -117,6 +117,7 @@ class Newsletter(Condition):
     A customer who is `pending` is also `never` or `unsubscribed`.
     """
 
+    prevented_by = ("confirm it",)
     exposure = Exposure.OPEN
 
     is_: str = required(Scalar(values.choice(*Customer.Newsletter.values, PENDING)))

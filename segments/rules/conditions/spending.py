@@ -28,6 +28,8 @@ from .orders import counting_orders_queryset, limits_phrase
 
 
 class _AmountCondition(Condition):
+    prevented_by = ("order",)
+
     operator: Number | Relative
     during: Period | None
 

@@ -112,7 +112,8 @@ function tooltipBox(title, lines) {
 }
 
 function tooltip(shown) {
-  const counted = shown.filter(({ value }) => value || shown.length === 1);
+  const there = shown.filter(({ value }) => value !== null && value !== undefined);
+  const counted = there.filter(({ value }) => value || there.length === 1);
   return tooltipBox(
     shown[0].name,
     counted.map(({ seriesName, value }) => `${seriesName}: ${people(value)}`),
