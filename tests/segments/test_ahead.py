@@ -1,5 +1,6 @@
 """Rules that are asked ahead: kept exact as the clock moves and as the segments that they ask are edited."""
 
+import csv
 import io
 import json
 import re
@@ -12,7 +13,7 @@ import time_machine
 from django.core.management import CommandError
 from django.urls import reverse
 
-from segments import segment_store
+from segments import future_segments, segment_store
 from segments.models import Segment
 from segments.refresh import verification
 from segments.refresh.engine import refresh_all
@@ -112,6 +113,20 @@ def test_an_order_ends_what_was_to_come(soon: Segment, clock: Any) -> None:
 
     assert moved("soon") == {("c25", "left", "activity")}
     assert verdict("soon") == "right"
+
+
+def test_the_segments_of_coming_changes_have_the_customers_who_are_announced(soon: Segment) -> None:
+    shop.segment("recent", {"last_order": {"within_last": "30d"}})
+    refresh(0 * MINUTE)
+    for slug, kind in (("lapsed", "entered"), ("recent", "left")):
+        made = future_segments.get_or_create_segment(future_segments.ComingChange(slug, kind, days(7)))
+        refresh(0 * MINUTE)
+        announced = csv.DictReader(io.StringIO(shop.command("upcoming", slug, "--within", "7d")))
+
+        assert shop.members(made.slug) == customers(23, 30)
+        assert {(row["customer_id"], row["change"]) for row in announced} == {
+            (who, kind) for who in customers(23, 30)
+        }
 
 
 # -- The segment that is asked changes
