@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 
 from core.db import execution, time_limits
 from core.db.sql import Sql
-from customers.models import Customer
+from customers.models import Facts, Touched
 
 from .models import LifecycleStage, Segment
 from .models.membership import Membership
@@ -110,7 +110,9 @@ def members_q(stages: Sequence[Stage], slug: str) -> Q:
     """Return the condition for customers in a stage, or in no stage. Raises LookupError."""
     slugs = [stage.slug for stage in stages]
     if slug == NO_STAGE:
-        return ~_in_any(stages)
+        # Whom the next refresh evaluates has no stage yet.
+        touched = Exists(Touched.objects.filter(customer_id=OuterRef("pk")))
+        return ~_in_any(stages) & Q(facts__isnull=False) & ~Q(touched)
     if slug not in slugs:
         raise LookupError(slug)
     place = slugs.index(slug)
@@ -120,7 +122,7 @@ def members_q(stages: Sequence[Stage], slug: str) -> Q:
 def count_customers(stages: Sequence[Stage], seconds: float) -> Mapping[str, int]:
     """Return how many customers are in each stage, by slug, ``NO_STAGE`` included. Raises StatementTimeout."""
     with time_limits.time_limit(seconds):
-        everybody = Customer.objects.existing().count()
+        everybody = Facts.objects.count() - _count_waiting(stages)
         counts: dict[str, int] = {stage.slug: 0 for stage in stages}
         if stages:
             rows = execution.fetch_all(
@@ -156,6 +158,17 @@ def stage_of_members_sql(stages: Sequence[Stage]) -> Sql:
         f"SELECT customer_id, min(CASE segment_id {cases} END) AS stage FROM {_MEMBERS}"
         f" WHERE segment_id IN ({', '.join(map(str, places))}) GROUP BY customer_id"
     )
+
+
+def _count_waiting(stages: Iterable[Stage]) -> int:
+    """Return how many customers are in no stage because the next refresh evaluates them first."""
+    keys = [stage.segment.pk for stage in stages if stage.segment]
+    waiting = Touched.objects.filter(
+        ~Exists(Membership.objects.filter(segment__in=keys, customer=OuterRef("customer_id"))),
+        Exists(Facts.objects.filter(customer=OuterRef("customer_id"))),
+    )
+    counted: int = waiting.aggregate(customers=Count("customer_id", distinct=True))["customers"]
+    return counted
 
 
 def _in_any(stages: Iterable[Stage]) -> Q:

@@ -313,6 +313,15 @@ def test_confirmations_and_unsubscriptions(recorder, client) -> None:
 def test_what_a_flow_between_stages_asks(refreshed, recorder) -> None:
     flow = shop.command("flow", "--from", "2026-02-15", "--to", "2026-03-20")
     assert "lost,repeat-buyers,1,50.00" in flow
+    client = Client()
+    client.force_login(User.objects.create_superuser("anna"))
+    for query in ("", "segment=spenders", "segment=spenders&measure=members"):
+        cohort = f"{query}&cohort=2026-03-01&later=0"
+        for address in (f"retention_panel?{query}", f"retention_people?{cohort}"):
+            view, _, asked = address.partition("?")
+            response = client.get(f"{reverse(f'admin:segments_segment_{view}')}?{asked}")
+            assert response.status_code == 200
+    assert client.get(reverse("admin:segments_segment_flow_panel")).status_code == 200
 
 
 def test_what_the_home_page_asks(refreshed, recorder) -> None:

@@ -43,7 +43,7 @@ from . import (
     versions,
 )
 from .forms import FixedListForm, SegmentForm, tags_text
-from .lifecycle import flow_page, flow_people, stages_page
+from .lifecycle import flow_page, flow_people, retention_page, stages_page
 from .page_context import segment_context
 from .people import selection, table
 
@@ -100,6 +100,9 @@ class SegmentAdmin(CappedListAdmin):
                 ("lifecycle/flow/", flow_page.flow_view, "flow"),
                 ("lifecycle/flow/panel/", flow_page.flow_panel, "flow_panel"),
                 ("lifecycle/flow/people/", flow_people.flow_people_view, "flow_people"),
+                ("lifecycle/retention/", retention_page.retention_view, "retention"),
+                ("lifecycle/retention/panel/", retention_page.retention_panel, "retention_panel"),
+                ("lifecycle/retention/people/", retention_page.retention_people_view, "retention_people"),
                 ("rule/count/", editor.count_view, "rule_count"),
                 ("rule/details/", editor.details_view, "rule_details"),
                 ("rule/suggestions/", editor.suggestions_view, "rule_suggestions"),

@@ -15,6 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from core.db import execution
 from segments import health, insights, segment_store
 from segments.insights import Movement
+from segments.lifecycle import editing
 from segments.models import Change, DailyChangeCount, Refresh, Segment
 from segments.refresh import verification
 from segments.refresh.engine import refresh_segments
@@ -260,6 +261,7 @@ def test_panels_that_take_too_long_say_so(
     recent: Segment, admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(insights, "QUERY_SECONDS", 0.1)
+    editing.set_up_lifecycle()
     # Two tables that never end, in front of the real ones for as long as this transaction lasts.
     endless("segments_membership", f"n AS customer_id, {recent.pk} + n % 2 AS segment_id")
     endless("customers_customer", "'' AS email, '' AS phone, NULL AS merged_into_id")

@@ -194,3 +194,81 @@ def test_wrong_stages_change_nothing(anna: Staff, lifecycle: None) -> None:
     assert "no segment 'queen'" in text(anna.client.post(address, {"asked": ["queen"]}))
     assert "at least one stage" in text(anna.client.post(address, {}))
     assert LifecycleStage.objects.count() == 6
+
+
+# -- Retention
+
+
+def month(ago: int, day_of_month: int = 10) -> str:
+    first = datetime.now(UTC).date().replace(day=1)
+    for _ in range(ago):
+        first = (first - timedelta(days=1)).replace(day=1)
+    return first.replace(day=day_of_month).isoformat()
+
+
+@pytest.fixture
+def returning() -> None:
+    """Three first orders three months ago: ada comes back a month later, bob two months later, and cid never."""
+    shop.orders(
+        f"a1,ada,{month(3)},10",
+        f"a2,ada,{month(2)},10",
+        f"b1,bob,{month(3)},10",
+        f"b2,bob,{month(1)},10",
+        f"c1,cid,{month(3)},10",
+        f"d1,dan,{month(2)},10",
+    )
+
+
+def triangle(response: Any) -> dict[str, tuple[int, list[int]]]:
+    return {
+        row.cohort.month.isoformat(): (row.cohort.size, [cell.count for cell in row.cells])
+        for row in response.context["rows"]
+    }
+
+
+def test_cohorts_of_first_orders_count_who_ordered_in_each_later_month(anna: Staff, returning: None) -> None:
+    response = get(anna, "retention_panel", {"segment": ""})
+
+    assert triangle(response) == {month(3, 1): (3, [3, 1, 1, 0]), month(2, 1): (1, [1, 0, 0])}
+    content = text(response)
+    assert "33 %" in content
+    for row in response.context["rows"]:
+        for one in row.cells:
+            if one.count:
+                assert len(anna.client.get(one.url).context["rows"]) == one.count
+    address = next(row.cells[1].url for row in response.context["rows"] if row.cohort.size == 3)
+    anna.client.post(address, {"name": "Came back", "do": "list"})
+    assert shop.members(Segment.objects.get(name="Came back").slug) == ["ada"]
+
+
+def test_cohorts_of_a_segment_count_who_stayed_or_ordered(anna: Staff) -> None:
+    shop.customers("eve,eve@example.org", "ida,ida@example.org")
+    segment = shop.segment("recent", {"last_order": {"within_last": "40d"}})
+
+    def refresh(ago: int, day_of_month: int) -> None:
+        refresh_all(datetime.fromisoformat(f"{month(ago, day_of_month)}T12:00:00+00:00"))
+
+    refresh(5, 1)
+    shop.orders(f"e1,eve,{month(4)},10", f"i1,ida,{month(4)},10", f"i2,ida,{month(3)},10")
+    for ago in (4, 3, 2, 1):
+        refresh(ago, 11)
+        refresh(ago, 25)
+
+    stayed = get(anna, "retention_panel", {"segment": segment.slug, "measure": "members"})
+    assert triangle(stayed) == {month(4, 1): (2, [2, 1, 0, 0, 0])}
+    ordered = get(anna, "retention_panel", {"segment": segment.slug, "measure": "orders"})
+    assert triangle(ordered) == {month(4, 1): (2, [2, 1, 0, 0, 0])}
+    [row] = ordered.context["rows"]
+    rows = anna.client.get(row.cells[1].url).context["rows"]
+    assert [customer.customer_id for customer, _ in rows] == ["ida"]
+    assert "Entered Recent in" in text(anna.client.get(row.url))
+
+
+def test_a_cell_of_another_month_is_not_found(anna: Staff, returning: None) -> None:
+    for query in (
+        {},
+        {"cohort": "1999-01-01"},
+        {"cohort": month(2, 2)},
+        {"cohort": month(2, 1), "later": "x"},
+    ):
+        assert get(anna, "retention_people", query or {"segment": ""}).status_code == 404

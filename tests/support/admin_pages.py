@@ -104,6 +104,7 @@ PAGES = (
     Page("segments_segment_fixed_list"),
     Page("segments_segment_lifecycle"),
     Page("segments_segment_flow"),
+    Page("segments_segment_retention"),
     Page("segments_segment_freeze", by_rule),
     Page("segments_segment_members", by_rule),
     Page("segments_segment_over_time", by_rule),

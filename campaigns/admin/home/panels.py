@@ -119,7 +119,7 @@ def _stages_context(asked: list[Stage], now: datetime) -> dict[str, Any]:
     bands = stages.count_bands(asked, insights.QUERY_SECONDS)
     bought = sales.sales_by_stage(asked, now - timedelta(days=MONTH), now, insights.QUERY_SECONDS)
     shown = stages.in_shown_order(asked)
-    if counts[stages.NO_STAGE] or stages.NO_STAGE in bought:
+    if counts[stages.NO_STAGE]:
         shown.append(Stage(stages.NO_STAGE, "In no stage", {}))
     largest = max(counts.values(), default=0)
     rows = [

@@ -67,7 +67,7 @@ def make_of(
     form: NameForm,
     keys: Sequence[int],
     source: str,
-    present_rule: dict[str, Any] | None,
+    present_rule: dict[str, Any] | None = None,
 ) -> HttpResponseBase | None:
     """Make of the customers what the pressed button says. Return None, with an error of the form, if it cannot be.
 
@@ -79,7 +79,7 @@ def make_of(
     name, wish = form.cleaned_data["name"].strip(), request.POST.get("do")
     with transaction.atomic():
         listed = segment_store.create_fixed_list(
-            free_slug("from-flow"), name, keys, datetime.now(UTC), description=f"{source}."
+            free_slug("from-lifecycle"), name, keys, datetime.now(UTC), description=f"{source}."
         )
         audit_log.log_additions(request, [listed], f"{source}: {count_text(listed.size, 'customer')}.")
         if wish == "segment" and present_rule:

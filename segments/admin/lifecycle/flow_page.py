@@ -108,9 +108,12 @@ def flow_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
 
 @require_permissions(VIEW_SEGMENT, methods=READ_METHODS)
 def flow_panel(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Show the matrix and the picture, or that a worker computes them: then the panel loads itself again."""
+    """Show the matrix and the picture, or that a worker computes them: then the panel loads itself again.
+
+    The home page shows it, too: there the matrix is closed at first.
+    """
     days, asked = requested_days(request), stages.lifecycle_stages()
-    context: dict[str, Any] = {"days": days, "currency": shop().currency}
+    context: dict[str, Any] = {"days": days, "currency": shop().currency, "is_brief": "brief" in request.GET}
     try:
         found = kept_flows.find_flow(asked, days.since, days.until)
     except FlowUnavailable as error:

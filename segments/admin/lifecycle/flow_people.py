@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.shop import shop
@@ -58,13 +59,21 @@ def flow_people_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase
         request.POST if request.method == "POST" else None,
         initial={"name": f"{names[0]} to {names[1]}, {days.words}"[:180]},
     )
+    present_rule = _present_rule(asked, target)
     if form.is_valid():
-        made = make_of(request, form, keys, f"{title}, {days.words}", _present_rule(asked, target))
+        made = make_of(request, form, keys, f"{title}, {days.words}", present_rule)
         if made is not None:
             return made
     context = lifecycle_context(model_admin, request, "flow", title) | rows_page(request, keys)
-    context |= {"days": days, "form": form, "may_make": may_make, "currency": shop().currency}
-    return TemplateResponse(request, "segments/admin/lifecycle/flow_people.html", context)
+    context |= {
+        "words": days.words,
+        "back": f"{reverse('admin:segments_segment_flow')}?{days.query}",
+        "form": form,
+        "may_make": may_make,
+        "present_rule": present_rule,
+        "currency": shop().currency,
+    }
+    return TemplateResponse(request, "segments/admin/lifecycle/cell_people.html", context)
 
 
 def _cell(request: HttpRequest, asked: list[Stage]) -> tuple[str, str]:

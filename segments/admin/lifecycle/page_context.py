@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from segments.admin.page_context import admin_context
 
-TABS = (("stages", "Stages", "lifecycle"), ("flow", "Flow", "flow"))
+TABS = (("stages", "Stages", "lifecycle"), ("flow", "Flow", "flow"), ("retention", "Retention", "retention"))
 
 
 def lifecycle_context(model_admin: Any, request: HttpRequest, tab: str, title: str) -> dict[str, Any]:
