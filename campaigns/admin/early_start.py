@@ -75,12 +75,15 @@ def move_start(request: HttpRequest, campaign: Campaign, span: timedelta | None,
 
     The campaign is not saved. Raises CampaignError.
     """
+    before = campaign.segment
     if span is None:
         campaign.segment = subject
-        return
-    kind = LEFT if campaign.trigger == Campaign.Trigger.LEAVES else ENTERED
-    campaign.segment = segment_of_change(request, ComingChange(subject.slug, kind, span))
-    campaign.trigger = Campaign.Trigger.ENTERS
+    else:
+        kind = LEFT if campaign.trigger == Campaign.Trigger.LEAVES else ENTERED
+        campaign.segment = segment_of_change(request, ComingChange(subject.slug, kind, span))
+        campaign.trigger = Campaign.Trigger.ENTERS
+    if campaign.name.endswith(before.name):  # as drafts are called
+        campaign.name = f"{campaign.name.removesuffix(before.name)}{campaign.segment.name}"[:200]
 
 
 class EarlyStartForm(forms.Form):

@@ -14,7 +14,10 @@ from segments.models import Segment
 
 @dataclass(frozen=True)
 class Tab:
-    """A page about one segment. With ``invitation``, the overview also shows a button with this label."""
+    """A page about one segment. With ``invitation``, the overview also shows a button with this label.
+
+    The page of coming changes links to the page of an invitation, with ``change`` and ``before`` in the query string.
+    """
 
     key: str
     label: str

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -178,6 +179,7 @@ def test_the_form_of_a_campaign_changes_when_it_starts(anna: Staff, lost: Segmen
 
     save(anna, draft, before_number="3", before_unit="day")
     assert draft.segment.name == "Becomes Lost within 3 days"
+    assert draft.name == "News of the categories and brands they bought: Becomes Lost within 3 days"
     form = dict(edit_form(anna, draft).values)
     assert (form["before_number"], form["before_unit"], form["trigger"]) == ("3", "day", "enters")
 
@@ -188,6 +190,7 @@ def test_the_form_of_a_campaign_changes_when_it_starts(anna: Staff, lost: Segmen
 
     save(anna, draft, before_number="")
     assert (draft.segment, draft.trigger) == (lost, "leaves")
+    assert draft.name == "News of the categories and brands they bought: Lost"
 
 
 @pytest.mark.parametrize(
@@ -270,7 +273,15 @@ def test_who_may_not_add_segments_starts_with_those_that_exist(
     assert draft_from(anna, lost, **WEEK).segment.name == "Becomes Lost within 7 days"
 
 
-# -- Home
+# -- The list of those who are about to change, and Home
+
+
+def test_the_list_of_coming_changes_leads_to_the_tactics_that_start_before_them(anna: Staff, lost: Segment):
+    response = anna.client.get(reverse("admin:segments_segment_upcoming", args=[lost.pk]), {"within": 7})
+
+    [link] = re.findall(r'href="([^"]*)"[^>]*>Start a campaign before they enter<', response.content.decode())
+    tactics = anna.client.get(unescape(link))
+    assert tactics.context["change"] == ComingChange("lost", ENTERED, days(7))
 
 
 def test_home_suggests_to_win_back_customers_who_would_be_lost_within_a_week(
@@ -282,7 +293,10 @@ def test_home_suggests_to_win_back_customers_who_would_be_lost_within_a_week(
 
     order("ben", NOON - days(86))
     before = suggestions()
-    assert re.search(r"<strong> 1 customer </strong> will become lost within 7 days", before)
+    list_of_them = f"{reverse('admin:segments_segment_upcoming', args=[lost.pk])}?within=7"
+    assert re.search(
+        rf'href="{re.escape(list_of_them)}" ?>1 customer</a>.*? will become lost within 7 days', before
+    )
     assert re.search(r"They have spent <strong ?>20 EUR</strong>", before)
 
     [form] = [one for one in forms_of(before) if ("before", "7d") in one.values]
