@@ -27,7 +27,7 @@ from segments_project.distribution import LAYOUT
 from segments_project.server.bundled_servers import signal_on_parent_death
 from tests.support.cheap_flush import install_cheap_flush
 
-LITTER = 1_000  # rows
+LITTER = {"public": 1_000, "pg_catalog": 20_000}  # rows; each test creates the temporary tables it needs
 
 
 def pytest_configure() -> None:
@@ -108,13 +108,13 @@ def clear_away(django_db_setup: None) -> Iterator[None]:
         return
     # By a connection of its own: under Playwright, Django's refuses to ask.
     with psycopg.connect(_database_url(), autocommit=True) as server:
-        littered = server.execute(
-            """SELECT relid::regclass::text FROM pg_stat_user_tables
-                WHERE n_dead_tup > %s AND schemaname NOT LIKE 'pg\\_temp%%'""",
-            [LITTER],
-        )
-        for (table,) in littered.fetchall():
-            server.execute(f"VACUUM {table}".encode())
+        for schema, rows in LITTER.items():
+            littered = server.execute(
+                "SELECT relid::regclass::text FROM pg_stat_all_tables WHERE schemaname = %s AND n_dead_tup > %s",
+                [schema, rows],
+            )
+            for (table,) in littered.fetchall():
+                server.execute(f"VACUUM {table}".encode())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Every admin page in a browser: without errors, accessible, and as wide as the screen."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -15,15 +15,32 @@ Axe = Callable[[Page], None]
 DRAWN = "document.documentElement.scrollWidth"
 
 
+@pytest.fixture(scope="module")
+def wandering(browser: Browser, shop: Installation) -> Iterator[tuple[Page, list[str]]]:
+    """A page of a superuser that goes from one address to the next, with what goes wrong in it.
+
+    A page for each address would load and compile the same scripts each time.
+    """
+    with chromium.context(browser, shop.url, shop.sessions["admin"]) as context:
+        page = context.new_page()
+        yield page, chromium.complaints_about(page, shop.url)
+
+
 # A page looks the same whichever database it comes from; from each, all are opened by tests/test_admin.py.
 @pytest.mark.skipif(os.environ["DATABASE_URL"].startswith("postgres"), reason="looked at on SQLite")
 @pytest.mark.parametrize("view", [page.view for page in PAGES])
-def test_every_page_is_accessible_on_every_screen(view: str, page: Page, shop: Installation, axe: Axe):
+def test_every_page_is_accessible_on_every_screen(
+    view: str, wandering: tuple[Page, list[str]], shop: Installation, axe: Axe
+):
+    page, complaints = wandering
+    page.set_viewport_size({"width": chromium.WIDE, "height": chromium.HEIGHT})
+    complaints.clear()
     page.goto(shop.addresses[view])
 
     axe(page)
 
     assert page.evaluate(DRAWN) <= chromium.NARROW
+    assert not complaints
 
 
 def test_the_api_documentation_opens_without_a_key(visit: Callable[[str], Page]):
