@@ -67,7 +67,7 @@ def segments_about(subject: Segment) -> list[Segment]:
 
 
 def find_segment(change: ComingChange) -> Segment | None:
-    """Return the segment of a coming change, if it exists and is refreshed."""
+    """Return the segment of a coming change, if it exists and is not paused."""
     for slug in _candidate_slugs(change):
         found = Segment.objects.filter(slug=slug).first()
         if found is None or _is_segment_of(found, change):

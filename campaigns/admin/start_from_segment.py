@@ -76,7 +76,7 @@ def segment_campaigns_page(model_admin: Any, request: HttpRequest, pk: int) -> H
             "usual_text": duration_text(USUAL_SPAN),
             "span": duration_text(change.span) if change else "",
             "before": span_text(change.span) if change else "",
-            "starts": _start_choices(segment, change),
+            "starts": _start_choices(request, segment, change),
             "groups": [
                 (title, [_tactic_card(tactic) for tactic in chosen])
                 for title, chosen in (
@@ -115,9 +115,9 @@ class StartChoice:
     is_chosen: bool
 
 
-def _start_choices(segment: Segment, change: ComingChange | None) -> list[StartChoice]:
-    """Return the starts to choose from."""
-    if not early_start.has_future(segment):
+def _start_choices(request: HttpRequest, segment: Segment, change: ComingChange | None) -> list[StartChoice]:
+    """Return the starts to choose from, for staff who may add the segment that an early start needs."""
+    if not (early_start.has_future(segment) and request.user.has_perm(ADD_SEGMENT)):
         return []
     address = reverse("admin:campaigns_campaign_segment", args=[segment.pk])
     span = change.span if change else USUAL_SPAN

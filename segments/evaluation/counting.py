@@ -28,7 +28,7 @@ from segments.rules import EvaluationContext, PopulationStatistics, Rule, parse
 from segments.rules.groups import conditions_by_path
 
 from .context import context_at, context_from_records, current_instant, shop_zone
-from .expansion import expand_rule
+from .expansion import expand_rules
 from .matching import customers_matching, existing_customers
 
 COUNT_SECONDS = 2.0
@@ -115,10 +115,9 @@ def _count_matching(rule: Rule, context: EvaluationContext) -> RuleCount:
 
 
 def _count_conditions(rule: Rule, context: EvaluationContext) -> CountDetails:
-    conditions = {
-        path: expand_rule(condition, asks_rules=context.asks_rules)
-        for path, condition in conditions_by_path(rule)
-    }
+    given = dict(conditions_by_path(rule))
+    expanded = expand_rules(given.values(), asks_rules=context.asks_rules)
+    conditions = dict(zip(given, expanded, strict=True))
     aggregates = {
         f"c{place}": Count("pk", filter=condition.q(context))
         for place, condition in enumerate(conditions.values())

@@ -74,10 +74,16 @@ def parse_text(text: str) -> Rule:
 
 def expand_rule(rule: Rule, *, asks_rules: bool = False) -> Rule:
     """Expand one rule. ``asks_rules`` is that of the context in which it is evaluated."""
-    if not asks_rules and not rule.span_ahead():
-        return rule
-    rules = SegmentRules.read(with_paused=asks_rules)
-    return rules._expand(rule, {}, (), asks_rules=asks_rules)
+    return expand_rules([rule], asks_rules=asks_rules)[0]
+
+
+def expand_rules(rules: Iterable[Rule], *, asks_rules: bool = False) -> list[Rule]:
+    """Expand several rules as ``expand_rule`` does. The segments are read once."""
+    given = list(rules)
+    if not asks_rules and not any(rule.span_ahead() for rule in given):
+        return given
+    segment_rules = SegmentRules.read(with_paused=asks_rules)
+    return [segment_rules._expand(rule, {}, (), asks_rules=asks_rules) for rule in given]
 
 
 def expand_for_later(rules: Sequence[Rule], *, asks_rules: bool = False) -> list[Rule]:

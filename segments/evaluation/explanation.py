@@ -19,7 +19,7 @@ from segments.rules import Condition, EvaluationContext, Group, Rule, parse
 from segments.rules.formatting import format_instant, format_number
 
 from .changes_at import AnswerTree, find_changes
-from .expansion import expand_for_later, expand_rule
+from .expansion import expand_for_later, expand_rules
 
 FIXED_LIST = "A fixed list of customers"
 NO_RULE = "This is a fixed list. Staff decide who is on it, not a rule."
@@ -84,7 +84,7 @@ def explain_each(
     themselves.
     """
     explanations: list[Explanation | None] = []
-    expanded = [expand_rule(rule, asks_rules=context.asks_rules) for rule in rules]
+    expanded = expand_rules(rules, asks_rules=context.asks_rules)
     for share in _batches(expanded, context):
         row = _query_answers(share, customer, context)
         places = count()

@@ -20,7 +20,7 @@ from segments.rules import EvaluationContext, PopulationStatistics, Rule, RuleEr
 
 from .compiler import MAX_RULES_PER_STATEMENT, CompiledRules, compile_rules
 from .context import shop_zone
-from .expansion import expand_rule, expand_segments
+from .expansion import expand_rules, expand_segments
 
 State = tuple[execution.Row, ...]
 
@@ -41,7 +41,7 @@ def context_for_customers(customers: Sequence[int], at: datetime) -> EvaluationC
 
 def compute_rule_statistics(rules: Iterable[Rule], context: EvaluationContext) -> None:
     """Compute the statistics that rules, and those that they ask, need and no refresh has stored."""
-    expanded = [expand_rule(rule, asks_rules=context.asks_rules) for rule in rules]
+    expanded = expand_rules(rules, asks_rules=context.asks_rules)
     compute_statistics((statistic for rule in expanded for statistic in rule.statistics()), context)
 
 

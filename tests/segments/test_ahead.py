@@ -365,6 +365,19 @@ def test_each_condition_is_counted_at_the_instant_at_which_it_is_asked(
     assert previewed["count"] == 17
 
 
+def test_many_conditions_are_counted_in_few_queries(
+    soon: Segment, admin_client: Any, django_assert_max_num_queries: Any
+) -> None:
+    body = json.dumps({"rule": {"any": [SOON] * 40}})
+
+    with django_assert_max_num_queries(20):
+        answer = admin_client.post(
+            reverse("admin:segments_segment_rule_details"), body, content_type="application/json"
+        )
+
+    assert set(answer.json()["conditions"].values()) == {17}
+
+
 def test_an_explanation_shows_the_rule_that_is_asked_and_its_instant(soon: Segment) -> None:
     shop.segment("known-soon", {"all": [{"known": {"is": True}}, SOON]})
 

@@ -156,7 +156,7 @@ function drawExclusive(names, schema, params, path, scene) {
         params,
         `${path}.${given}`,
         scene,
-        `${scene.label}, ${NAMES[given]}`,
+        `${scene.label}, ${NAMES[given] ?? given}`,
       ),
   );
 }
