@@ -1,6 +1,6 @@
 """The members of a segment, as pages or as a stream, and the segments of a customer."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,11 +23,13 @@ from segments.changes import member_stream
 from segments.evaluation import live
 from segments.models import Membership, Segment
 
-from .segments import SEGMENT_NOT_FOUND, get_segment_key
+from . import leaving
+from .segments import SEGMENT_NOT_FOUND
 from .serializers import MEMBER_EXAMPLE, MemberSerializer, SegmentsOfCustomerSerializer
 
 CAN_READ_MEMBERS = require_scope("members:read", "segments.view_membership", "customers.view_contact_data")
 COLUMNS = ("customer_id", *member_stream.CONTACT_COLUMNS)
+STREAMED = ("customer_id", "entered_at", *member_stream.CONTACT_COLUMNS)
 
 _SHOWN_OF_CUSTOMER = tuple(f"customer__{name}" for name in COLUMNS)
 _instant = DateTimeField()
@@ -48,9 +50,17 @@ class MemberListView(streaming.StreamingView, GenericAPIView):
     queryset = Membership.objects.none()
 
     @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "order",
+                {"type": "string", "enum": ["changes_at"]},
+                description="With `changes_at`, those who leave by time alone within 90 days come first, in order of"
+                " time. Streams keep their order.",
+            )
+        ],
         responses=streaming.streaming_responses(
             MemberSerializer(many=True),
-            MEMBER_EXAMPLE | {"cursor": str(Cursor(True, 1042))},
+            {name: MEMBER_EXAMPLE[name] for name in STREAMED} | {"cursor": str(Cursor(True, 1042))},
             {**PAGE_ERROR_RESPONSES, **ACCESS_ERROR_RESPONSES, **SEGMENT_NOT_FOUND},
         ),
         tags=["members"],
@@ -61,16 +71,21 @@ class MemberListView(streaming.StreamingView, GenericAPIView):
         Members may change while you read pages. A customer who is a member all the time is listed exactly once. CSV and
         NDJSON stream all members, each with a `cursor`. If a stream breaks off, continue with the last complete one.
         """
-        segment = get_segment_key(slug)
+        segment, order = leaving.get_segment_with_rule(slug), _parse_order(request)
         parse_page_size(request)  # so that streams reject an invalid page size, too
         if streaming.is_streamed(request):
-            columns = ("customer_id", "entered_at", *member_stream.CONTACT_COLUMNS, "cursor")
+            columns = (*STREAMED, "cursor")
             return streaming.stream_rows(
-                request, f"{slug}-members", columns, _stream_rows(segment, _parse_cursor(request))
+                request, f"{slug}-members", columns, _stream_rows(segment.pk, _parse_cursor(request))
             )
-        members = Membership.objects.filter(segment=segment)
-        page = self.paginate_queryset(members.values_list("customer_id", "entered_at", *_SHOWN_OF_CUSTOMER))
-        return self.get_paginated_response(_member_objects(page or ()))
+        rows = Membership.objects.filter(segment=segment).values_list(
+            "customer_id", "entered_at", *_SHOWN_OF_CUSTOMER
+        )
+        if order:
+            return leaving.page_by_leaving(request, segment, rows, _member_objects)
+        page = self.paginate_queryset(rows) or []
+        times = leaving.leaving_times(segment, [row[0] for row in page])
+        return self.get_paginated_response(_member_objects(page, times))
 
 
 class SegmentsOfCustomerView(APIView):
@@ -109,12 +124,12 @@ class SegmentsOfCustomerView(APIView):
         return Response(SegmentsOfCustomerSerializer(data).data)
 
 
-def _member_objects(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
+def _member_objects(rows: Iterable[tuple[Any, ...]], times: Mapping[int, datetime]) -> list[dict[str, Any]]:
     """Return what ``MemberSerializer`` describes, which takes several times as long for a page."""
     # Most members of a page entered at a few refreshes.
     written: dict[datetime, str | None] = {}
     members = []
-    for _, entered_at, customer_id, email, phone, first_name, last_name in rows:
+    for key, entered_at, customer_id, email, phone, first_name, last_name in rows:
         entered = written.get(entered_at)
         if entered is None:
             entered = written[entered_at] = _instant.to_representation(entered_at)
@@ -122,6 +137,7 @@ def _member_objects(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
             {
                 "customer_id": customer_id,
                 "entered_at": entered,
+                "changes_at": _instant.to_representation(times[key]) if key in times else None,
                 "email": email,
                 "phone": phone,
                 "first_name": first_name,
@@ -144,6 +160,13 @@ def _stream_rows(segment: int, after: int) -> Iterator[list[tuple[Any, ...]]]:
             (printed, _instant.to_representation(entered_at), *contact, str(Cursor(True, key)))
             for key, entered_at, printed, *contact in share
         ]
+
+
+def _parse_order(request: Request) -> str:
+    given = request.query_params.get("order", "")
+    if given not in ("", "changes_at"):
+        raise ValidationError({"order": "Enter changes_at, or leave it out."})
+    return given
 
 
 def _parse_live(request: Request) -> bool:

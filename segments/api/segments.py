@@ -30,7 +30,6 @@ from core.api.authentication import require_scope
 from core.api.errors import ACCESS_ERROR_RESPONSES, PAGE_ERROR_RESPONSES, ErrorSerializer
 from core.api.idempotency import IDEMPOTENCY_ERROR_RESPONSES, idempotent
 from core.api.pagination import KeysetPagination
-from core.db import execution
 from core.models import ApiKey
 from core.values.regexes import WITHOUT_NUL
 from segments import segment_store
@@ -257,15 +256,6 @@ def get_segment(slug: str, *, locked: bool = False) -> Segment:
     if segment is None:
         raise NotFound(f"There is no segment {slug}.")
     return segment
-
-
-def get_segment_key(slug: str) -> int:
-    """Return the key of a segment by its slug. Raises NotFound."""
-    keys = execution.fetch_all("SELECT id FROM segments_segment WHERE slug = %s", [slug])
-    if not keys:
-        raise NotFound(f"There is no segment {slug}.")
-    key: int = keys[0][0]
-    return key
 
 
 def validated_data(serializer: Any) -> dict[str, Any]:

@@ -19,6 +19,7 @@ _SLUG: dict[str, Any] = {"help_text": "The name of the segment in rules, command
 MEMBER_EXAMPLE = {
     "customer_id": "1042",
     "entered_at": "2026-03-31T06:00:00Z",
+    "changes_at": "2026-04-30T05:12:44Z",
     "email": "zoë@example.com",
     "phone": "+49301234567",
     "first_name": "Zoë",
@@ -136,6 +137,7 @@ class SegmentByTemplateSerializer(_Written):
             {
                 "customer_id": "anonymous:5f0c",
                 "entered_at": "2026-03-31T06:00:00Z",
+                "changes_at": None,
                 "email": "",
                 "phone": "",
                 "first_name": "",
@@ -152,6 +154,11 @@ class MemberSerializer(serializers.ModelSerializer):
         read_only=True,
         help_text="The shop's id, or for a visitor without one `anonymous:` and the browser's id.",
     )
+    changes_at = serializers.DateTimeField(
+        read_only=True,
+        allow_null=True,
+        help_text="When the member leaves if nothing more is recorded. Null if not within 400 days. Not in streams.",
+    )
     email = serializers.CharField(source="customer.email", read_only=True, help_text="Empty where unknown.")
     phone = serializers.CharField(source="customer.phone", read_only=True, help_text="Empty where unknown.")
     first_name = serializers.CharField(source="customer.first_name", read_only=True)
@@ -159,7 +166,7 @@ class MemberSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Membership
-        fields = ("customer_id", "entered_at", "email", "phone", "first_name", "last_name")
+        fields = ("customer_id", "entered_at", "changes_at", "email", "phone", "first_name", "last_name")
         read_only_fields = ("entered_at",)
         extra_kwargs = {
             "entered_at": {"help_text": "The instant of the refresh at which the customer entered."}

@@ -1,12 +1,7 @@
 """Who will enter and leave a segment by time alone, page by page."""
 
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import Any, Self
+from typing import Any
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import (
@@ -20,28 +15,25 @@ from rest_framework import serializers, status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import replace_query_param
 
 from core.api import streaming, throttling
 from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from core.api.pagination import MAX_PAGE_SIZE, parse_page_size
 from core.db import time_limits
 from core.durations import parse_duration
-from customers.models import Customer
 from segments.evaluation import counting
 from segments.evaluation.upcoming import MAX_WITHIN, UpcomingChange, find_upcoming
 from segments.models import Segment
 from segments.rules import RuleError, parse
-from segments.rules.population import from_microseconds, to_microseconds
 
 from .members import CAN_READ_MEMBERS
+from .places import Place, link, parse_place
 from .segments import SEGMENT_NOT_FOUND, get_segment
 
 MIN_WITHIN = timedelta(days=1)
 MAX_SECONDS = 10.0
 COLUMNS = ("customer_id", "change", "at")
 EXAMPLE = {"customer_id": "1042", "change": "left", "at": "2026-04-02T14:27:03.000000Z"}
-_PLACE = re.compile(r"(after|before):(-?[0-9]{1,18}):([0-9]{1,18})")
 
 
 class UpcomingTookTooLong(APIException):
@@ -53,39 +45,6 @@ class UpcomingTookTooLong(APIException):
         f"The evaluation took longer than {MAX_SECONDS:.0f} seconds and was stopped. Ask for fewer days;"
         " `manage.py upcoming` has no time limit."
     )
-
-
-@dataclass(frozen=True)
-class Place:
-    """A position next to a change: its instant and its customer's key."""
-
-    forward: bool
-    at: int
-    key: int
-
-    @classmethod
-    def beside(cls, change: UpcomingChange, *, forward: bool) -> Self:
-        return cls(forward, to_microseconds(change.at), change.key)
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Parse what ``str`` returned. Raises ValueError."""
-        found = _PLACE.fullmatch(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
-        if found is None:
-            raise ValueError("not a cursor")
-        return cls(found[1] == "after", int(found[2]), int(found[3]))
-
-    def __str__(self) -> str:
-        place = f"{'after' if self.forward else 'before'}:{self.at}:{self.key}"
-        return urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-    def index_in(self, changes: Sequence[UpcomingChange]) -> int:
-        """Return how many changes are before the position. The change beside it may be gone."""
-        named = Customer.objects.filter(pk=self.key).values_list("customer_id", flat=True).first()
-        bisect = bisect_right if self.forward else bisect_left
-        return bisect(
-            changes, (from_microseconds(self.at), named or ""), key=lambda one: (one.at, one.customer_id)
-        )
 
 
 @extend_schema_serializer(examples=[OpenApiExample("One who will leave", EXAMPLE)])
@@ -148,7 +107,7 @@ class UpcomingView(streaming.StreamingView):
         list: a customer who orders stays. Fixed lists have no upcoming changes.
         """
         segment, within = get_segment(slug), _parse_within(request)
-        place, size = _parse_place(request), parse_page_size(request)
+        place, size = parse_place(request), parse_page_size(request)
         changes = _find_changes(segment, within)
         if streaming.is_streamed(request):
             rows = [tuple(_as_object(one).values()) for one in changes]
@@ -160,8 +119,8 @@ class UpcomingView(streaming.StreamingView):
         shown = changes[first:last]
         is_behind = last < len(changes)
         data = {
-            "next": _link(request, Place.beside(changes[last - 1], forward=True)) if is_behind else None,
-            "previous": _link(request, Place.beside(changes[first], forward=False))
+            "next": link(request, Place.beside(changes[last - 1], forward=True)) if is_behind else None,
+            "previous": link(request, Place.beside(changes[first], forward=False))
             if first and shown
             else None,
             "results": [_as_object(one) for one in shown],
@@ -185,21 +144,6 @@ def _find_changes(segment: Segment, within: timedelta) -> list[UpcomingChange]:
 def _as_object(change: UpcomingChange) -> dict[str, str]:
     at = change.at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     return {"customer_id": change.customer_id, "change": change.change, "at": at}
-
-
-def _link(request: Request, place: Place) -> str:
-    return replace_query_param(request.build_absolute_uri(), "cursor", str(place))
-
-
-def _parse_place(request: Request) -> Place | None:
-    given = request.query_params.get("cursor")
-    if not given:
-        return None
-    try:
-        return Place.parse(given)
-    except ValueError:
-        message = "This cursor is not valid. Start again without a cursor."
-        raise ValidationError({"cursor": message}) from None
 
 
 def _parse_within(request: Request) -> timedelta:

@@ -45,6 +45,7 @@ class AnswersAtBorders:
 
     sql: Sql
     sources: Sequence[int]
+    has_borders: bool
 
 
 def answers_at_borders(
@@ -86,7 +87,7 @@ def answers_at_borders(
     )[:limit]
     borders = _borders(list(queries.values()), context)
     sql = compose("WITH borders AS ({borders}) {answers}", borders=borders, answers=answers)
-    return AnswersAtBorders(sql, [mask | _START for mask in sources])
+    return AnswersAtBorders(sql, [mask | _START for mask in sources], bool(queries))
 
 
 def _is_concerned(mask: int) -> Q:

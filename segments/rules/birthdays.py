@@ -73,9 +73,7 @@ def birthday_borders(within_next: timedelta, context: EvaluationContext, within:
         return []
     row = f"(CAST(%s AS {dialect.datetime_type_sql()}), %s, %s, %s, %s)"
     rows = Sql(", ".join([row] * len(midnights)), tuple(value for one in midnights for value in one))
-    customers = Customer.objects.existing().filter(birthday__isnull=False)
-    if context.customer is not None:
-        customers = customers.filter(pk=context.customer)
+    customers = context.limited(Customer.objects.existing().filter(birthday__isnull=False), "pk")
     return [
         compose(
             """SELECT c.id AS key, days.column1 AS border

@@ -1,6 +1,6 @@
 """What rules are evaluated with: the instant, the facts, and the population statistics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -32,6 +32,7 @@ class EvaluationContext:
     statistics: PopulationStatistics = field(default_factory=PopulationStatistics)
     is_placeholder: bool = False
     customer: int | None = None
+    among: Sequence[int] | None = None  # keys of customers to whose rows queries of borders are limited
     asks_rules: bool = False
     """Whether a question about the members of another segment asks its rule at the instant, not the stored members."""
     looks_ahead_of: "EvaluationContext | None" = None
@@ -117,6 +118,12 @@ class EvaluationContext:
     def all_events(self) -> QuerySet[Event]:
         """Return the events of all customers."""
         return Event.objects.filter(occurred_at__lte=self.of_records.at).order_by()
+
+    def limited(self, rows: QuerySet[Any], key: str) -> QuerySet[Any]:
+        """Limit rows to the customer of the context, or to those it names. ``key`` is the column of their key."""
+        if self.customer is not None:
+            return rows.filter(**{key: self.customer})
+        return rows if self.among is None else rows.filter(**{f"{key}__in": self.among})
 
     def existing_q(self) -> Q:
         """Build the query of customers first seen by the instant of the records."""

@@ -92,8 +92,7 @@ def borders_of_rows(
 ) -> list[Query]:
     """Select the instants that are one of the spans after the moment of a row, as ``Rule.borders`` does."""
     key = "pk" if rows.model is Customer else "customer"
-    if context.customer is not None:
-        rows = rows.filter(**{key: context.customer})
+    rows = context.limited(rows, key)
     return [
         rows.filter(
             Q(**{f"{column}__gt": context.at - span}), Q(**{f"{column}__lte": context.at - span + within})

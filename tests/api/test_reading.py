@@ -177,6 +177,7 @@ def test_members_are_shown_with_contact_data(get: Get) -> None:
     assert shown["Käufer 7"] == {
         "customer_id": "Käufer 7",
         "entered_at": "2100-03-16T12:00:00Z",
+        "changes_at": None,
         "email": "zoë@example.com",
         "phone": phone,
         "first_name": "Zoë",

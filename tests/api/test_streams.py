@@ -45,7 +45,9 @@ def test_a_stream_contains_what_the_pages_contain(caller, known) -> None:
 
     assert response["Content-Type"] == "application/x-ndjson; charset=utf-8"
     assert response["Content-Disposition"] == 'attachment; filename="known-members.ndjson"'
-    assert [{name: row[name] for name in pages[0]} for row in streamed] == pages
+    # Only pages tell when a member leaves: a stream would compute it for everybody.
+    told = [{name: value for name, value in one.items() if name != "changes_at"} for one in pages]
+    assert [{name: row[name] for name in told[0]} for row in streamed] == told
     assert streamed == ndjson_objects(caller.call("get", MEMBERS, Accept="application/x-ndjson"))
 
 

@@ -43,6 +43,14 @@ def buyers() -> None:
         )
 
 
+@pytest.fixture
+def recent(buyers: None) -> Segment:
+    segment = shop.segment("recent", RECENT)
+    with time_machine.travel(NOON, tick=False):
+        refresh_all(NOON)
+    return segment
+
+
 @pytest.mark.usefixtures("buyers")
 def test_those_who_leave_by_time_alone_are_listed_in_order_of_time() -> None:
     shop.segment("recent", RECENT)
@@ -182,6 +190,39 @@ def test_upcoming_changes_need_the_scope_of_members() -> None:
     ApiClient("segments:read").get("segments/recent/upcoming/", 403)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 50])
+def test_members_have_the_instant_at_which_they_leave_and_can_be_ordered_by_it(recent, size) -> None:
+    with time_machine.travel(NOON, tick=False):
+        shop.customers("c5,2026-03-15", "c6,2026-03-15", header="customer_id,first_seen")
+        recent.rule = {
+            "any": [
+                RECENT,
+                {"all": [{"first_seen": {"on_or_after": "2026-03-15"}}, {"order_count": {"is": 0}}]},
+            ]
+        }
+        segment_store.save_segment(recent)
+        refresh_all(NOON)
+        caller = ApiClient("members:read")
+        listed = caller.get("segments/recent/members/")["results"]
+        address, ordered = f"segments/recent/members/?order=changes_at&page_size={size}", []
+        while address:
+            page = caller.get(address)
+            ordered += page["results"]
+            address = page["next"]
+
+    leaves = {one["customer_id"]: one["changes_at"] for one in listed}
+    assert leaves["c1"] == "2026-03-16T12:00:00.000001Z"
+    assert leaves["c5"] is None
+    assert [one["customer_id"] for one in ordered] == ["c1", "c2", "c4", "c3", "c5", "c6"]
+    assert {one["customer_id"]: one["changes_at"] for one in ordered} == leaves
+
+
+def test_an_unknown_order_of_members_is_refused() -> None:
+    shop.segment("recent", RECENT)
+
+    ApiClient("members:read").get("segments/recent/members/?order=name", 400)
+
+
 # -- The admin
 
 
@@ -196,14 +237,6 @@ def page(admin: Client, name: str, *args: object, query: str = "") -> str:
     response = admin.get(reverse(f"admin:{name}", args=args) + query)
     assert response.status_code == 200
     return " ".join(response.content.decode().split())
-
-
-@pytest.fixture
-def recent(buyers: None) -> Segment:
-    segment = shop.segment("recent", RECENT)
-    with time_machine.travel(NOON, tick=False):
-        refresh_all(NOON)
-    return segment
 
 
 def test_the_page_of_a_segment_lists_who_is_about_to_leave(admin, recent) -> None:
