@@ -304,6 +304,10 @@ def test_a_rule_is_asked_in_the_future(page: Page, shop: Installation, axe: Call
     page.keyboard.type("14")
     inner = ahead.locator(".rule-group")
     expect(inner.locator(".empty")).to_contain_text("Add a condition")
+    expect(page.locator(".rule-count")).to_contain_text("when the rule is complete")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(inner.locator(".rule-error")).to_have_text("Add a condition here.")
+    expect(inner.get_by_role("button", name="Condition", exact=True)).to_be_focused()
 
     # The nested rule is built in place, as a group is.
     inner.get_by_role("button", name="Condition", exact=True).click()

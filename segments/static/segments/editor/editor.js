@@ -12,6 +12,7 @@ const PAUSE = 400; // ms after the last change, before a count is requested
 const POLL = 1000;
 const FIRST = ["country", "order_count", "total_spent", "last_activity", "newsletter", "open_cart"];
 const AHEAD = "ahead";
+const EMPTY_GROUP = ".rule-group:has(> .empty)";
 const WORDS = { all: "all of these", any: "any of these", none: "none of these" };
 const JOINS = { all: "and", any: "or", none: "nor" };
 
@@ -217,7 +218,9 @@ class RuleEditor {
     if (!this.error) return;
     this.isInsisting = true;
     this.showError(this.error);
-    const field = this.canvas.querySelector("[aria-invalid]");
+    const field =
+      this.canvas.querySelector("[aria-invalid]") ??
+      this.canvas.querySelector(`${EMPTY_GROUP} > .rule-foot > .rule-add`);
     if (!field || field.value) return; // the server decides
     event.preventDefault();
     field.focus();
@@ -749,7 +752,8 @@ class RuleEditor {
     if (this.isBeingWritten(nearest)) return;
     const id = `${this.area.id}-error`;
     const isBlank = nearest.matches("input, select") && !nearest.value;
-    const message = el("p", { class: "rule-error", id }, isBlank ? "Enter a value here." : error.message);
+    const asks = isBlank ? "Enter a value here." : nearest.matches(EMPTY_GROUP) && "Add a condition here.";
+    const message = el("p", { class: "rule-error", id }, asks || error.message);
     if (nearest.matches("input, select")) {
       nearest.setAttribute("aria-invalid", "true");
       nearest.setAttribute("aria-describedby", id);
@@ -764,8 +768,9 @@ class RuleEditor {
 
   /** Whether an input has the focus, or belongs to a new condition and was not left yet. An empty group says what it needs. */
   isBeingWritten(input) {
-    if (input.matches(".rule-group:has(> .empty)")) return true;
-    if (this.isInsisting || !input.matches("input, select")) return false;
+    if (this.isInsisting) return false;
+    if (input.matches(EMPTY_GROUP)) return true;
+    if (!input.matches("input, select")) return false;
     const id = Number(input.closest("[data-node]").dataset.node);
     return (
       document.activeElement === input || (this.unvisited.has(id) && !this.visited.has(input.dataset.key))
