@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.installation import Installation
+from tests.support.installation import Installation, worker
 
 
 def cells(page: Page, label: str) -> list[str]:
@@ -100,3 +100,28 @@ def test_people_are_sorted_filtered_selected_and_exported_as_seen(
     axe(page)
     page.get_by_role("button", name="Delete", exact=True).click()
     expect(page.get_by_text("was deleted successfully").first).to_be_visible()
+
+
+def test_a_new_segment_shows_its_last_year(
+    page: Page, shop: Installation, axe: Callable[[Page], None], tmp_path: Path
+) -> None:
+    page.goto(shop.addresses["segments_segment_changelist"])
+    page.get_by_role("link", name="Duplicate Lost", exact=True).first.click()
+    page.fill("#id_name", "Long gone")
+    page.get_by_role("button", name="Save", exact=True).click()
+
+    page.get_by_role("link", name="Over time", exact=True).click()
+    page.get_by_label("How far back").select_option("1 year")
+    page.get_by_role("button", name="Compute the past").click()
+    expect(page.get_by_role("progressbar", name="How many days are computed")).to_be_visible()
+    with worker(shop.environment, tmp_path / "worker.log"):
+        chart = page.locator(".chart-box svg").first
+        expect(chart).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("computed by the rule of now, from today's records")).to_be_visible()
+        page.locator("summary", has_text="Show as a table").first.click()
+        expect(page.locator("td[data-label='Computed']").filter(has_not_text="–")).to_have_count(365)
+
+        page.get_by_role("button", name="Compare", exact=True).click()
+        expect(page.locator(".chart-box svg")).to_have_count(2, timeout=60_000)
+    expect(page.get_by_text("Everyone who was last active longer than 120 days ago")).to_be_visible()
+    axe(page)

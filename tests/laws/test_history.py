@@ -1,17 +1,21 @@
 """Each day of a history is what its rules match at the end of that day, asked of all customers."""
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import time_machine
+from django.conf import settings as project_settings
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from customers.rows.kinds import KINDS
 from segments import segment_store
 from segments.evaluation.context import context_at
 from segments.evaluation.matching import customers_matching, public_ids
@@ -19,14 +23,24 @@ from segments.history.segment_history import compute_days
 from segments.models import Segment
 from segments.rules import parse
 from tests.support import oracle
+from tests.support import shop as in_database
 from tests.support.histories import borders_of, referring
 from tests.support.oracle_operators import Clock
+from tests.support.shop_csv_files import read_csv
 from tests.support.shop_in_database import imported_shop
 from tests.support.strategies import SWEPT, conditions, instants, rules, shops, words
 from tests.support.value_pools import ZONES
 
 pytestmark = pytest.mark.django_db
 
+DATA = Path(project_settings.BASE_DIR).parent / "shared" / "data"
+SETS = {
+    "rfm_orders": date(2006, 12, 30),
+    "cdnow_sample": date(1998, 6, 30),
+    "online_retail_dev": date(2011, 12, 9),
+    "ecom_clickstream": date(2024, 6, 29),
+}
+"""The last days of real shops."""
 RULES = 10  # a shop costs more than a rule
 TODAY = datetime(2030, 1, 1, tzinfo=UTC)  # every record is of the past
 slowly = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -112,3 +126,43 @@ def test_each_day_of_a_history_agrees_with_the_oracle(**drawn):
 @given(**histories)
 def test_each_day_of_many_histories_agrees_with_the_oracle(**drawn):
     check_drawn(**drawn)
+
+
+# -- Real shops
+
+
+def check_set(name: str, days: int | None, compared: int | None) -> None:
+    """Compare the last days of a real shop, or all, with the oracle: some of them, or each."""
+    zone, last = ZoneInfo("UTC"), SETS[name]
+    for kind in KINDS:
+        if (file := DATA / name / f"{kind}.csv").exists():
+            assert "refused 0" in in_database.command("import_csv", kind, file)
+    known = read_csv(DATA / name, zone, end_of(last, zone))
+    segment_store.install_templates()
+    segments = list(Segment.objects.all())
+    rules = {segment.slug: segment.rule for segment in segments}
+    first = last - timedelta(days=days - 1) if days else min(one.met_at for one in known.people).date()
+    all_days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    chosen = {last, *random.Random(name).sample(all_days, compared)} if compared else set(all_days)
+    before: dict[str, set[str]] = {}
+    for day, counts in compute_days(segments, first, last):
+        if day in chosen:
+            before = before or matching(known, rules, day - timedelta(days=1), zone)
+            now = matching(known, rules, day, zone)
+            for slug, count in zip(rules, counts, strict=True):
+                right = len(now[slug]), len(now[slug] - before[slug]), len(before[slug] - now[slug])
+                assert (count.size, count.entered, count.left) == right, (day, slug)
+            before = now if not compared else {}
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real data sets are not beside the repository")
+@pytest.mark.parametrize("name", SETS)
+def test_the_history_of_real_shops_agrees_with_the_oracle_on_some_days(name):
+    check_set(name, days=90, compared=1)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real data sets are not beside the repository")
+@pytest.mark.parametrize("name", SETS)
+def test_each_day_of_the_history_of_real_shops_agrees_with_the_oracle(name):
+    check_set(name, days=None, compared=None)

@@ -107,7 +107,7 @@ PAGES = (
     Page("segments_segment_retention"),
     Page("segments_segment_freeze", by_rule),
     Page("segments_segment_members", by_rule),
-    Page("segments_segment_over_time", by_rule),
+    Page("segments_segment_over_time", by_time),
     Page("segments_segment_members_add", fixed_lists),
     Page("segments_refresh_changelist"),
     Page("segments_refresh_change", Refresh.objects.all),

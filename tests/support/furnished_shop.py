@@ -29,7 +29,8 @@ from customers.imports import csv_files, uploads
 from customers.models import Customer, Import, Source
 from customers.tracking import inbox, sources
 from segments import fixed_lists
-from segments.models import Endpoint, Segment, Verification
+from segments.history import runs, segment_history
+from segments.models import Endpoint, HistoryRun, Segment, Verification
 from segments.refresh import verification
 from segments.webhooks import delivery
 
@@ -88,7 +89,22 @@ def furnish_shop() -> None:
         make_coupons()
     if not Verification.objects.exists():
         verification.verify_all(datetime.now(UTC))
+    if not HistoryRun.objects.exists():
+        compute_histories(logged_in_client(LOGIN))
     anonymous_client().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
+
+
+def compute_histories(client: Client) -> None:
+    """Compute the past of a segment, and of other numbers in its rule."""
+    segment, at = Segment.objects.get(slug="lost"), datetime.now(UTC)
+    yesterday = segment_history.last_day(at)
+    runs.request_history(segment, yesterday - timedelta(days=89), yesterday, at)
+    client.post(
+        reverse("admin:segments_segment_history_compare", args=[segment.pk]),
+        {"number": "0", "value": ["60d", "90d", "120d"]},
+    )
+    while runs.run_next():
+        pass
 
 
 def send_a_webhook(client: Client, guests: Segment) -> None:
