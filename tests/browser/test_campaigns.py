@@ -54,7 +54,7 @@ def test_a_campaign_starts_seven_days_before_customers_would_be_lost(
     page: Page, shop: Installation, axe: Callable[[Page], None]
 ):
     page.goto(f"{shop.addresses['segments_segment_changelist']}?q=lost")
-    page.locator("#result_list th a, .field-titled a").filter(has_text="Lost").first.click()
+    page.get_by_role("link", name="Lost", exact=True).first.click()
     page.get_by_role("link", name="Start a campaign").click()
     page.get_by_role("link", name="7 days before they would enter").click()
     expect(page.get_by_text("It is called off for those for whom that no longer holds")).to_be_visible()
