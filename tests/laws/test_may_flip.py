@@ -13,14 +13,14 @@ from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.db import execution
 from customers.models import Customer
-from segments.evaluation.context import context_at
+from segments.evaluation.compiler import CompiledRules
+from segments.evaluation.context import context_at, shop_zone
 from segments.evaluation.expansion import expand_rule
-from segments.evaluation.matching import customers_matching
 from segments.rules import Condition, EvaluationContext, Rule, parse, registry
 from segments.rules.declarations import InlineParam, Param
 from segments.rules.operators import Moment, Period, Relative
-from segments.rules.time_changes import first_seen_in_window
 from tests.support import oracle, value_pools
 from tests.support.histories import MOVES, borders_of
 from tests.support.shop_in_database import import_sample_shop, imported_shop
@@ -43,14 +43,17 @@ def check(shop: oracle.Shop, several: Sequence[dict], instants: Sequence[datetim
         time_machine.travel(instants[-1], tick=False),
         imported_shop(shop, zone, update_facts=False),
     ):
-        before, answers = None, [set[int]() for _ in parsed]
+        together, alone = CompiledRules(parsed, zone), [CompiledRules([rule], zone) for rule in parsed]
+        before, answers = None, dict[int, int]()
         for at in instants:
             now = context_at(at)
             assert now.facts == "facts"
             note_figures(parsed, now)
-            new_answers = [matching(rule, now) for rule in parsed]
+            new_answers = bits_of_customers(together, now)
             if before:
-                for given_rule, rule, old, new in zip(several, parsed, answers, new_answers, strict=True):
+                for place, (given_rule, rule) in enumerate(zip(several, alone, strict=True)):
+                    old, new = ({key for key, bits in each.items() if bits >> place & 1}
+                                for each in (answers, new_answers))  # fmt: skip
                     assert old ^ new <= named(rule, before, now), given_rule
             before, answers = now, new_answers
 
@@ -62,14 +65,14 @@ def note_figures(several: Iterable[Rule], context: EvaluationContext) -> None:
             needed.value_in(context)
 
 
-def named(rule: Rule, since: EvaluationContext, until: EvaluationContext) -> set[int]:
+def named(rule: CompiledRules, since: EvaluationContext, until: EvaluationContext) -> set[int]:
     """Return the keys of the customers whose answers may differ, including new customers."""
-    queries = first_seen_in_window(since, until) + rule.may_flip(since, until)
-    return {key for query in queries for row in query for key in row.values()}
+    return {key for query in rule.may_flip(since, until) for (key,) in execution.fetch_all(query)}
 
 
-def matching(rule: Rule, context: EvaluationContext) -> set[int]:
-    return set(customers_matching(rule, context).values_list("pk", flat=True))
+def bits_of_customers(rules: CompiledRules, context: EvaluationContext) -> dict[int, int]:
+    """Return the answers for each customer, of each rule one bit."""
+    return {key: bits for key, bits, _ in execution.fetch_all(rules.all_answers_sql(context))}
 
 
 def at_borders(around: datetime, places: Sequence[int], moves: Sequence[timedelta]) -> Any:
@@ -175,14 +178,15 @@ def test_each_filter_names_few_customers_for_a_minute(db):
     import_sample_shop(CUSTOMERS, NOON)
     assert Customer.objects.count() >= CUSTOMERS
     several = [{name: one} for name in registry for one in variants(registry[name]) if name != "birthday"]
+    parsed = [expand_rule(parse(rule)) for rule in several]
+    compiled = [CompiledRules([rule], shop_zone()) for rule in parsed]
     for since in MINUTES:
         with time_machine.travel(since + MINUTE, tick=False):
             before = context_at(since)
-            parsed = [expand_rule(parse(rule)) for rule in several]
             note_figures(parsed, before)
             now = context_at(since + MINUTE)
             counts = {
                 json.dumps(given_rule): len(named(rule, before, now))
-                for given_rule, rule in zip(several, parsed, strict=True)
+                for given_rule, rule in zip(several, compiled, strict=True)
             }
         assert {rule: count for rule, count in counts.items() if count > FEW} == {}
