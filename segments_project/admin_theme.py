@@ -48,6 +48,10 @@ def _list_url(model: str) -> Any:
     return reverse_lazy(f"admin:{model.replace('.', '_')}_changelist")
 
 
+def _is_lifecycle(request: HttpRequest) -> bool:
+    return "/segments/segment/lifecycle/" in request.path
+
+
 def _is_live_visitors(request: HttpRequest) -> bool:
     # This page is below the customers' URL.
     return request.path == reverse("admin:customers_customer_live")
@@ -130,9 +134,19 @@ UNFOLD: Final = {
                     )
                     | {
                         "active": lambda request: (
-                            "/segments/segment/" in request.path or _is_segment_page(request)
+                            ("/segments/segment/" in request.path or _is_segment_page(request))
+                            and not _is_lifecycle(request)
                         )
                     },
+                    _page(
+                        "Lifecycle",
+                        "conversion_path",
+                        "segments_segment_lifecycle",
+                        "The stages of customers, who went from which to which, and who comes back.",
+                        "stages flow sankey retention cohorts funnel churn",
+                        "segments.view_segment",
+                    )
+                    | {"active": _is_lifecycle},
                 ],
             },
             {

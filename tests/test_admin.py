@@ -510,10 +510,10 @@ def test_a_template_whose_slug_is_taken_asks_for_another(admin_client):
 
 
 def test_the_missing_templates_are_installed_at_once(admin_client):
-    assert "16" in said(admin_client.post(page("segments_segment_install_templates"), follow=True))
+    assert "18" in said(admin_client.post(page("segments_segment_install_templates"), follow=True))
     again = said(admin_client.post(page("segments_segment_install_templates"), follow=True))
     assert "All ready-to-use segments exist already." in again
-    assert Segment.objects.count() == 16
+    assert Segment.objects.count() == 18
 
 
 # -- Fixed lists
