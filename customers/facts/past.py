@@ -4,6 +4,7 @@ They are rows of the temporary table ``FactsAsOf``. A step costs what was record
 into the rows of their customers, as an update of the stored facts does.
 """
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ TOUCHED: Final = "past_touched"
 
 _TABLES: Final = queries.MergedTables(AS_OF_TABLE, "past_events", "past_orders")
 _ROWS: Final = "past_rows"
-_INDEXED: Final = (
+INDEXABLE: Final = (
     # Passed by averages and other statistics
     *("total_spent", "average_order_value", "order_count"),
     # Passed by time
@@ -41,10 +42,10 @@ class PastFacts:
     totals: Totals
 
 
-def fill(at: datetime) -> PastFacts:
-    """Fill the table with the facts of an instant."""
+def fill(at: datetime, indexed: Iterable[str] = INDEXABLE) -> PastFacts:
+    """Fill the table with the facts of an instant, and index the columns by which rows are looked up."""
     relations.prepare_past_relation(at)
-    for column in _INDEXED:
+    for column in indexed:
         execution.execute(
             f"CREATE INDEX IF NOT EXISTS {_schema()}past_by_{column} ON {AS_OF_TABLE} ({column})"
         )
@@ -57,7 +58,7 @@ def drop_indexes() -> None:
     """Let the table be as others use it. Call it after the last step."""
     temporary_tables.tolerate_changes(AS_OF_TABLE, 0)
     with suppress(DatabaseError):  # a failed transaction has dropped them already
-        for column in _INDEXED:
+        for column in INDEXABLE:
             execution.execute(f"DROP INDEX IF EXISTS {_schema()}past_by_{column}")
 
 

@@ -128,9 +128,13 @@ class CompiledRules:
 
         They include the customers first seen between the two instants.
         """
-        if until.facts not in self._flips:
-            self._flips[until.facts] = self._compile_flips(until.facts)
-        return [statement.filled(since, until) for statement in self._flips[until.facts]]
+        return [statement.filled(since, until) for statement in self.may_flip_statements(until.facts)]
+
+    def may_flip_statements(self, facts: str) -> list[CompiledStatement]:
+        """Return the statements of ``may_flip`` for contexts with a relation of facts."""
+        if facts not in self._flips:
+            self._flips[facts] = self._compile_flips(facts)
+        return self._flips[facts]
 
     def _compile_flips(self, facts: str) -> list[CompiledStatement]:
         since, until = placeholder_context(self.zone, facts), placeholder_context(self.zone, facts)

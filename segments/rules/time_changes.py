@@ -27,7 +27,9 @@ def orders_in_window(
     since: EvaluationContext, until: EvaluationContext, spans: Iterable[timedelta] = ()
 ) -> list[QuerySet[Any]]:
     """Select customers with an order in a window."""
-    return records_in_window(Order.objects.all(), "placed_at", since, until, spans)
+    return records_in_window(
+        Order.objects.all(), "placed_at", since, until, spans, with_new=not until.has_indexed_moments
+    )
 
 
 def events_in_window(
@@ -38,7 +40,9 @@ def events_in_window(
 ) -> list[QuerySet[Any]]:
     """Select customers with an event in a window, of one name or of any."""
     events = Event.objects.filter(name=name) if name else Event.objects.all()
-    return records_in_window(events, "occurred_at", since, until, spans)
+    return records_in_window(
+        events, "occurred_at", since, until, spans, with_new=not until.has_indexed_moments
+    )
 
 
 def first_seen_in_window(
@@ -68,13 +72,16 @@ def records_in_window(
     since: EvaluationContext,
     until: EvaluationContext,
     spans: Iterable[timedelta] = (),
+    *,
+    with_new: bool = True,
 ) -> list[QuerySet[Any]]:
     """Select the customers of records whose moment lies in a window; one query for each border.
 
     ``spans`` are the distances of the borders from the instant. The instant itself is always a border, and so is the
-    instant of the records, if the contexts look ahead of it.
+    instant of the records, if the contexts look ahead of it. Without ``with_new``, these two are left out: customers
+    with new records are evaluated anyway.
     """
-    delays = dict.fromkeys([NO_DELAY, *spans, until.span_ahead])
+    delays = dict.fromkeys([NO_DELAY, *spans, until.span_ahead] if with_new else spans)
     return [
         customer_keys(
             records.filter(Q(**{f"{column}__gt": since.at - span}), Q(**{f"{column}__lte": until.at - span}))
