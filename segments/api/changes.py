@@ -1,6 +1,7 @@
 """The change log of a segment: who entered and left, in an order that clients can follow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.http.response import HttpResponseBase
@@ -22,20 +23,22 @@ from core.api.authentication import require_scope
 from core.api.errors import ACCESS_ERROR_RESPONSES, ErrorSerializer
 from core.api.pagination import parse_page_size
 from segments.changes import change_log
-from segments.models import Change, Segment
+from segments.models import Change, Membership, Segment
 
+from .leaving import leaving_times, moves_by_time
 from .segments import SEGMENT_NOT_FOUND, get_segment
 
 MAX_PAGE_SIZE = 1_000
 LATEST = "latest"
 COLUMNS = ("id", "customer_id", "change", "at", "cause")
-EXAMPLE = {
+STREAM_EXAMPLE = {
     "id": 51,
     "customer_id": "1042",
     "change": "entered",
     "at": "2026-03-31T06:00:00Z",
     "cause": "activity",
 }
+EXAMPLE = STREAM_EXAMPLE | {"changes_at": "2026-04-30T05:12:44Z"}
 
 _instant = serializers.DateTimeField()
 
@@ -63,10 +66,20 @@ class ChangeSerializer(serializers.ModelSerializer[Change]):
         " keeps the id for 30 days.",
     )
 
+    changes_at = serializers.SerializerMethodField(
+        help_text="When the customer leaves if nothing more is recorded, as of now. Null for a customer who left or"
+        " entered again since, and if it is not within 400 days. Not in streams."
+    )
+
     class Meta:
         model = Change
-        fields = COLUMNS
+        fields = (*COLUMNS, "changes_at")
         read_only_fields = fields
+
+    def get_changes_at(self, change: Change) -> datetime | None:
+        """Return when the customer leaves, in the format of other instants."""
+        leaves_at = self.context.get("leaving", {}).get(change.pk)
+        return _instant.to_representation(leaves_at) if leaves_at else None  # type: ignore[return-value]
 
     def to_representation(self, change: Change) -> dict[str, Any]:
         """Return null in place of an empty id."""
@@ -118,7 +131,7 @@ class ChangesView(streaming.StreamingView):
         ],
         responses=streaming.streaming_responses(
             ChangesSerializer,
-            {name: str(value) for name, value in EXAMPLE.items()},
+            {name: str(value) for name, value in STREAM_EXAMPLE.items()},
             {
                 400: OpenApiResponse(ErrorSerializer, "`invalid`: `after` or the page size is invalid."),
                 410: OpenApiResponse(
@@ -157,9 +170,29 @@ class ChangesView(streaming.StreamingView):
             "next": more if len(changes) > size else None,
             "previous": None,
             "position": position,
-            "results": ChangeSerializer(shown, many=True).data,
+            "results": ChangeSerializer(
+                shown, many=True, context={"leaving": leaving_by_change(segment, shown)}
+            ).data,
         }
         return Response(data)
+
+
+def leaving_by_change(segment: Segment, changes: Sequence[Change]) -> dict[int, datetime]:
+    """Return when the customers of changes leave by time alone, by the id of the change that they entered by."""
+    entries = {change.pk: change.at for change in changes if change.change == Change.Kind.ENTERED}
+    if not entries or not moves_by_time(segment):
+        return {}
+    customers = dict(Change.objects.filter(pk__in=entries).values_list("pk", "customer_id"))
+    entered = {(customers[pk], at): pk for pk, at in entries.items() if pk in customers}
+    keys = [customer for customer, _ in entered]
+    stored = Membership.objects.filter(segment=segment, customer__in=keys)
+    inside = dict(stored.values_list("customer_id", "entered_at"))
+    times = leaving_times(segment, list(inside))
+    return {
+        entered[customer, inside[customer]]: at
+        for customer, at in times.items()
+        if (customer, inside[customer]) in entered
+    }
 
 
 def _parse_after(request: Request) -> int | None:

@@ -12,15 +12,9 @@ from rest_framework.response import Response
 
 from core.api.pagination import parse_page_size
 from core.db import time_limits
-from segments.evaluation import counting
+from segments.evaluation import counting, upcoming
 from segments.evaluation.context import shop_zone
-from segments.evaluation.upcoming import (
-    MAX_WITHIN,
-    UpcomingChange,
-    find_leaving_times,
-    find_upcoming,
-    moves_by_time,
-)
+from segments.evaluation.upcoming import MAX_WITHIN, UpcomingChange, find_leaving_times, find_upcoming
 from segments.models import Segment
 from segments.rules import EvaluationContext, RuleError, parse
 
@@ -51,16 +45,24 @@ def get_segment_with_rule(slug: str) -> Segment:
 
 def leaving_times(segment: Segment, customers: list[int]) -> dict[int, datetime]:
     """Return when these members leave by time alone, by key; nobody if that is not found out in time."""
-    if not segment.is_dynamic or not customers:
+    if not customers or not moves_by_time(segment):
         return {}
     try:
         rule = parse(segment.rule)
-        if not moves_by_time(rule, EvaluationContext(datetime.now(UTC), shop_zone())):
-            return {}
         with time_limits.time_limit(counting.COUNT_SECONDS):
             return find_leaving_times(rule, customers, counting.stored_context())
     except (RuleError, time_limits.StatementTimeout):
         return {}
+
+
+def moves_by_time(segment: Segment) -> bool:
+    """Return whether members can leave by time alone. Only the rule is looked at."""
+    if not segment.is_dynamic:
+        return False
+    try:
+        return upcoming.moves_by_time(parse(segment.rule), EvaluationContext(datetime.now(UTC), shop_zone()))
+    except RuleError:
+        return False
 
 
 def page_by_leaving(

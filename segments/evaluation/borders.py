@@ -5,12 +5,12 @@ the borders tell them for every later instant. One statement evaluates many rule
 joins the customers with their borders, and the instant of the evaluation context is a column of each row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import add
-from typing import Final
+from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
@@ -20,7 +20,8 @@ from django.db.models.expressions import RawSQL
 from core.db import dialect
 from core.db.sql import Query, Sql, compose, union_all
 from customers.models import Customer
-from segments.rules import EvaluationContext, Rule
+from segments.rules import EvaluationContext, LateParam, Rule
+from segments.rules.late_params import LateInstant
 
 from .matching import existing_customers
 
@@ -31,6 +32,9 @@ _SOURCES: Final = (
     61  # bits; a rule with more queries of borders is evaluated at some borders of other rules, too
 )
 _START: Final = 1 << _SOURCES
+ANY_CUSTOMER: Final = -(2**62)
+"""The customer of a placeholder: no customer has this key."""
+_AFTER = object()  # a parameter that stands for an instant
 _INTEGER = BigIntegerField()
 
 
@@ -47,22 +51,35 @@ class AnswersAtBorders:
     sources: Sequence[int]
     has_borders: bool
 
+    def filled(self, placeholder: EvaluationContext, context: EvaluationContext, after: datetime) -> Sql:
+        """Return the query with another context for the placeholder, for the customer of that context.
+
+        The rows are those later than ``after``.
+        """
+
+        def value(param: Any) -> Any:
+            if param is _AFTER:
+                return dialect.datetime_param(after)
+            if isinstance(param, LateParam):
+                return param.filled({placeholder: context})
+            return context.customer if param == ANY_CUSTOMER else param
+
+        return Sql(self.sql.text, tuple(map(value, self.sql.params)))
+
 
 def answers_at_borders(
     asked: Sequence[tuple[Rule, timedelta]],
     context: EvaluationContext,
     within: timedelta,
-    *,
-    after: datetime | None = None,
     limit: int | None = None,
 ) -> AnswersAtBorders:
     """Return the answers of rules at their borders, for all customers or for that of the context.
 
     Each rule must be expanded, and is asked a span ahead. The borders are at most ``within`` later than the instant of
-    the context. The answers at this instant are included: for the one customer, or for each customer with a border. The
-    rows are those later than ``after``, at most ``limit``, in order of time for one customer.
+    the context. The answers at this instant are included: for the one customer, or for each customer with a border.
+    For one customer, there are at most ``limit`` rows, in order of time.
     """
-    queries: dict[tuple[str, str], tuple[Sql, int]] = {}
+    queries: dict[Hashable, tuple[Sql, int]] = {}
     sources = [_sources_of(rule, context.ahead(span), within, queries) for rule, span in asked]
     instants = context.at_instants("borders.border")
     bits = [
@@ -80,8 +97,7 @@ def answers_at_borders(
     )
     if context.customer is not None:
         rows = rows.filter(pk=context.customer).order_by(_border())
-    if after is not None:
-        rows = rows.extra(where=["borders.border > %s"], params=[dialect.datetime_param(after)])
+        rows = rows.extra(where=["borders.border > %s"], params=[_AFTER])
     answers = rows.values_list(
         "pk", _border(), RawSQL("borders.sources", (), output_field=_INTEGER), *columns
     )[:limit]
@@ -102,7 +118,7 @@ def _sources_of(
     rule: Rule,
     context: EvaluationContext,
     within: timedelta,
-    queries: dict[tuple[str, str], tuple[Sql, int]],
+    queries: dict[Hashable, tuple[Sql, int]],
 ) -> int:
     """Return the bits of the queries of a rule's borders. Rules with the same query share its bit."""
     mask = 0
@@ -110,8 +126,13 @@ def _sources_of(
         sql = _compile_nonempty(query)
         if sql is not None:
             bit = 1 << len(queries) % _SOURCES
-            mask |= queries.setdefault((sql.text, repr(sql.params)), (sql, bit))[1]
+            key = sql.text, tuple(map(_identity, sql.params))
+            mask |= queries.setdefault(key, (sql, bit))[1]
     return mask
+
+
+def _identity(param: Any) -> Hashable:
+    return param.identity if isinstance(param, LateInstant) else repr(param)
 
 
 def _compile_nonempty(query: Query) -> Sql | None:
@@ -126,7 +147,8 @@ def _compile_nonempty(query: Query) -> Sql | None:
 
 def _borders(queries: Sequence[tuple[Sql, int]], context: EvaluationContext) -> Sql:
     """Return the query of customers with instants and the bits of the queries that select them."""
-    start = Sql(f"CAST(%s AS {dialect.datetime_type_sql()})", (dialect.datetime_param(context.at),))
+    at = context.at if context.is_placeholder else dialect.datetime_param(context.at)
+    start = Sql(f"CAST(%s AS {dialect.datetime_type_sql()})", (at,))
     found = [compose(f"SELECT key, border, {bit} AS source FROM ({{query}}) AS found", query=query)
              for query, bit in queries]  # fmt: skip
     if context.customer is None:

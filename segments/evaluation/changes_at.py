@@ -1,20 +1,26 @@
 """When the answers about one customer change by themselves: the first later instant, if nothing more is recorded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db import connection
+
 from core.db import dialect, execution
-from segments.rules import EvaluationContext, Group, Rule
+from segments.rules import EvaluationContext, Group, Rule, placeholder_context
 from segments.rules.values import MAX_AHEAD
 
-from .borders import BITS, answers_at_borders
+from .borders import ANY_CUSTOMER, BITS, AnswersAtBorders, answers_at_borders
 
 MAX_CHANGE: Final = MAX_AHEAD
 """How far ahead changes are looked for."""
 INSTANTS_AT_ONCE: Final = 200
 """A customer with many records has many borders. The first ones usually tell."""
+
+MAX_CACHED: Final = 100
+MICROSECOND: Final = timedelta(microseconds=1)
 
 Question = tuple[Rule, timedelta]
 """A rule without parts, and the span ahead of which it is asked."""
@@ -86,24 +92,41 @@ def find_changes(rules: Sequence[Rule], customer: int, context: EvaluationContex
     """
     context = replace(context, customer=customer)
     trees = [AnswerTree(rule, context) for rule in rules]
-    asked = list(dict.fromkeys(question for tree in trees for question in tree.questions()))
+    asked = tuple(dict.fromkeys(question for tree in trees for question in tree.questions()))
+    compiled, placeholder = _compile(asked, context)
     answers: dict[Question, bool] = {}
-    after: datetime | None = None
+    after = context.at - MICROSECOND
     while True:
-        found = answers_at_borders(asked, context, MAX_CHANGE, after=after, limit=INSTANTS_AT_ONCE)
-        rows = execution.fetch_all(found.sql)
-        if not rows and after is None:
+        rows = execution.fetch_all(compiled.filled(placeholder, context, after))
+        if not rows and not answers:
             return None
         for _, border, concerned, *bits in rows:
             at = dialect.datetime_from_row(border)
             for place, question in enumerate(asked):
-                if found.sources[place] & concerned:
+                if compiled.sources[place] & concerned:
                     answers[question] = bool(bits[place // BITS] >> place % BITS & 1)
             for tree in trees:
                 if at == context.at:
                     tree.begin(answers)
                 else:
                     tree.note(answers, at)
+            after = at
         if len(rows) < INSTANTS_AT_ONCE or not any(tree.is_open for tree in trees):
             return trees
-        after = at
+
+
+_cache: OrderedDict[Hashable, tuple[AnswersAtBorders, EvaluationContext]] = OrderedDict()
+
+
+def _compile(
+    asked: tuple[Question, ...], context: EvaluationContext
+) -> tuple[AnswersAtBorders, EvaluationContext]:
+    """Return the compiled questions and their placeholder, from the cache if possible."""
+    key = connection.vendor, context.zone.key, context.facts, asked
+    if key not in _cache:
+        placeholder = placeholder_context(context.zone, context.facts, ANY_CUSTOMER)
+        compiled = answers_at_borders(asked, placeholder, MAX_CHANGE, limit=INSTANTS_AT_ONCE)
+        _cache[key] = compiled, placeholder
+        while len(_cache) > MAX_CACHED:
+            _cache.popitem(last=False)
+    return _cache[key]

@@ -1,5 +1,6 @@
 """Ranges of birthdays. A birthday is stored as month × 100 + day."""
 
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from django.db.models import F, IntegerField, Q
 from django.db.models.expressions import RawSQL
 
 from core.db import dialect
-from core.db.sql import Query, Sql, compose
+from core.db.sql import Query, compose
 from core.values.sortable_values import start_of_day
 from customers.models import Customer
 
@@ -60,27 +61,30 @@ def column_birthday_ranges(
 
 def birthday_borders(within_next: timedelta, context: EvaluationContext, within: timedelta) -> list[Query]:
     """Select the midnights at which a birthday may enter or leave the next days, as ``Rule.borders`` does."""
-    day = context.at.astimezone(context.zone).date() + DAY
-    midnights: list[tuple[Any, ...]] = []
-    while (midnight := start_of_day(day, context.zone)) <= context.at + within:
-        border = dialect.datetime_param(midnight - context.span_ahead)
-        midnights += [
-            (border, *birthday_ranges(passed - DAY - DAY, passed + DAY))
-            for passed in {day, day + within_next}
-        ]
-        day += DAY
-    if not midnights:
-        return []
-    row = f"(CAST(%s AS {dialect.datetime_type_sql()}), %s, %s, %s, %s)"
-    rows = Sql(", ".join([row] * len(midnights)), tuple(value for one in midnights for value in one))
+
+    def days(context: EvaluationContext) -> str:
+        """Return the midnights, each with two ranges of birthdays, as JSON."""
+        found: list[list[Any]] = []
+        day = context.at.astimezone(context.zone).date() + DAY
+        while (midnight := start_of_day(day, context.zone)) <= context.at + within:
+            border = dialect.datetime_param(midnight - context.span_ahead)
+            found += [
+                [border, *birthday_ranges(passed - DAY - DAY, passed + DAY)]
+                for passed in {day, day + within_next}
+            ]
+            day += DAY
+        return json.dumps(found)
+
     customers = context.limited(Customer.objects.existing().filter(birthday__isnull=False), "pk")
+    border, *ends = (dialect.json_array_item_sql("item", place) for place in range(5))
+    low, high, second_low, second_high = (f"CAST({end} AS integer)" for end in ends)
+    given = context.late_param(days)
     return [
         compose(
-            """SELECT c.id AS key, days.column1 AS border
-                FROM ({customers}) AS c, (VALUES {rows}) AS days
-                WHERE c.birthday BETWEEN days.column2 AND days.column3
-                    OR c.birthday BETWEEN days.column4 AND days.column5""",
+            f"""SELECT c.id AS key, CAST({border} AS {dialect.datetime_type_sql()}) AS border
+                FROM ({{customers}}) AS c, {dialect.json_array_items_sql("%s").replace("%s", "{days}")}
+                WHERE c.birthday BETWEEN {low} AND {high} OR c.birthday BETWEEN {second_low} AND {second_high}""",
             customers=customers.order_by().values("id", "birthday"),
-            rows=rows,
+            days=given if context.is_placeholder else given.filled({}),
         )
     ]

@@ -130,9 +130,11 @@ class EvaluationContext:
         return Q(**{f"{self.facts}__first_seen_at__lte": self.of_records.at})
 
 
-def placeholder_context(zone: ZoneInfo, facts: str = "facts") -> EvaluationContext:
+def placeholder_context(
+    zone: ZoneInfo, facts: str = "facts", customer: int | None = None
+) -> EvaluationContext:
     """Return a context to compile queries with before their instant is known."""
-    placeholder = EvaluationContext(None, zone, facts, is_placeholder=True)
+    placeholder = EvaluationContext(None, zone, facts, is_placeholder=True, customer=customer)
     object.__setattr__(placeholder, "at", LateInstant(placeholder))
     return placeholder
 

@@ -56,7 +56,7 @@ def test_changes_come_in_order_page_by_page(caller, known) -> None:
     assert first["position"] == first["results"][-1]["id"]
     second = caller.get(first["next"])
     [left] = second["results"]
-    assert list(left) == ["id", "customer_id", "change", "at", "cause"]
+    assert list(left) == ["id", "customer_id", "change", "at", "cause", "changes_at"]
     assert (left["customer_id"], left["change"], left["cause"]) == ("c2", "left", "activity")
     assert (second["next"], second["position"]) == (None, left["id"])
     assert left["at"] == caller.get("segments/known/")["refreshed_at"]
@@ -68,6 +68,7 @@ def test_changes_come_in_order_page_by_page(caller, known) -> None:
 
 def test_streams_contain_the_same_changes_and_continue_after_an_id(caller, known) -> None:
     page = caller.get(LOG)["results"]
+    assert {one.pop("changes_at") for one in page} == {None}  # only pages tell when a customer leaves
 
     response = caller.call("get", f"{LOG}?format=ndjson")
     assert response["Content-Type"] == "application/x-ndjson; charset=utf-8"

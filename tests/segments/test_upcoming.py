@@ -217,6 +217,21 @@ def test_members_have_the_instant_at_which_they_leave_and_can_be_ordered_by_it(r
     assert {one["customer_id"]: one["changes_at"] for one in ordered} == leaves
 
 
+def test_changes_have_the_instant_at_which_the_customer_leaves_by_time(recent) -> None:
+    with time_machine.travel(NOON + days(2), tick=False):
+        refresh_all(NOON + days(2))
+        changes = ApiClient("members:read").get("segments/recent/changes/")["results"]
+
+    told = [(one["customer_id"], one["change"], one["changes_at"]) for one in changes]
+    assert sorted(told) == [
+        ("c1", "entered", None),
+        ("c1", "left", None),
+        ("c2", "entered", "2026-03-22T09:30:00Z"),
+        ("c3", "entered", "2026-04-13T00:00:00Z"),
+        ("c4", "entered", "2026-03-22T09:30:00Z"),
+    ]
+
+
 def test_an_unknown_order_of_members_is_refused() -> None:
     shop.segment("recent", RECENT)
 
