@@ -29,6 +29,7 @@ from .serializers import MEMBER_EXAMPLE, MemberSerializer, SegmentsOfCustomerSer
 
 CAN_READ_MEMBERS = require_scope("members:read", "segments.view_membership", "customers.view_contact_data")
 COLUMNS = ("customer_id", *member_stream.CONTACT_COLUMNS)
+ORDER = "changes_at"
 STREAMED = ("customer_id", "entered_at", *member_stream.CONTACT_COLUMNS)
 
 _SHOWN_OF_CUSTOMER = tuple(f"customer__{name}" for name in COLUMNS)
@@ -53,7 +54,7 @@ class MemberListView(streaming.StreamingView, GenericAPIView):
         parameters=[
             OpenApiParameter(
                 "order",
-                {"type": "string", "enum": ["changes_at"]},
+                {"type": "string", "enum": [ORDER]},
                 description="With `changes_at`, those who leave by time alone within 90 days come first, in order of"
                 " time. Streams keep their order.",
             )
@@ -164,8 +165,8 @@ def _stream_rows(segment: int, after: int) -> Iterator[list[tuple[Any, ...]]]:
 
 def _parse_order(request: Request) -> str:
     given = request.query_params.get("order", "")
-    if given not in ("", "changes_at"):
-        raise ValidationError({"order": "Enter changes_at, or leave it out."})
+    if given not in ("", ORDER):
+        raise ValidationError({"order": f"Enter {ORDER}, or leave it out."})
     return given
 
 

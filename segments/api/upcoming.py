@@ -31,6 +31,7 @@ from .places import Place, link, parse_place
 from .segments import SEGMENT_NOT_FOUND, get_segment
 
 MIN_WITHIN = timedelta(days=1)
+WITHIN_PATTERN = "^(([1-9]|[1-8][0-9]|90)d|([1-9]|1[0-2])w)$"
 MAX_SECONDS = 10.0
 COLUMNS = ("customer_id", "change", "at")
 EXAMPLE = {"customer_id": "1042", "change": "left", "at": "2026-04-02T14:27:03.000000Z"}
@@ -76,8 +77,8 @@ class UpcomingView(streaming.StreamingView):
         parameters=[
             OpenApiParameter(
                 "within",
-                {"type": "string", "default": "7d", "example": "7d"},
-                description=f"A span such as `36h`, `7d` or `4w`, from 1 to {MAX_WITHIN.days} days.",
+                {"type": "string", "pattern": WITHIN_PATTERN, "default": "7d", "example": "7d"},
+                description=f"A span such as `7d` or `4w`, from 1 to {MAX_WITHIN.days} days.",
             ),
             OpenApiParameter(
                 "cursor", str, description="Where the page starts. Taken from the `next` or `previous` link."

@@ -5,6 +5,7 @@ The filter is the example of CONTRIBUTING.md, whose code is run here as it is wr
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.db.models import Count, Q, QuerySet
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
+from core.db.sql import Query
 from segments.rules import Condition, EvaluationContext, Exposure, registry
 from segments.rules.base import condition
 from segments.rules.conditions import orders
@@ -22,7 +24,7 @@ from segments.rules.operators import Number, Period
 from segments.rules.time_changes import orders_in_window
 from tests.support import oracle
 
-from . import test_may_flip, test_rules_agree_with_the_oracle
+from . import test_changes_ahead, test_may_flip, test_rules_agree_with_the_oracle
 from .test_every_filter_is_known import complaints
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +77,7 @@ def test_the_documented_example_obeys_the_laws(example: type[Condition]) -> None
     assert complaints(registry, oracle.FILTERS) == []
     test_rules_agree_with_the_oracle.check_filter(NAME)
     test_may_flip.check_filter(NAME)
+    test_changes_ahead.check_filter(NAME)
 
 
 def test_a_filter_that_matches_the_wrong_customers_is_caught(example: type[Condition]) -> None:
@@ -100,6 +103,18 @@ def test_a_filter_whose_may_flip_misses_a_customer_is_caught(example: type[Condi
     replace_by(Forgetful, example)
     with pytest.raises(AssertionError):
         test_may_flip.check_filter(NAME, searching)
+
+
+def test_a_filter_that_forgets_its_borders_is_caught(example: type[Condition]) -> None:
+    class Forgetful(example):  # type: ignore[misc, valid-type]
+        """How many orders were cancelled, by the time they were placed."""
+
+        def borders(self, context: EvaluationContext, within: timedelta) -> list[Query]:
+            return []
+
+    replace_by(Forgetful, example)
+    with pytest.raises(AssertionError):
+        test_changes_ahead.check_filter(NAME, searching)
 
 
 def test_a_filter_that_the_oracle_does_not_know_is_named(example: type[Condition]) -> None:
