@@ -17,12 +17,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 MAX_UNANALYZED_ROWS: Final = 250  # with so few rows, only plans that join a large table are slow
 
 _CREATED = re.compile(r'\bCREATE\s+TEMPORARY\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"?(\w+)"?', re.IGNORECASE)
-# What stands before the name of a table. Statements are long, and looking for names is faster than for these words.
-_WRITES = re.compile(r'\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+"?\Z', re.IGNORECASE)
-_EMPTIES = re.compile(r'\b(?:TRUNCATE|DROP\s+TABLE(?:\s+IF\s+EXISTS)?)\s+"?\Z', re.IGNORECASE)
-_DROPS = re.compile(r'\bDROP\s+TABLE\s+(?:IF\s+EXISTS\s+)?"?\Z', re.IGNORECASE)
-_READS = re.compile(r'(?:(?<!\bDELETE\s)\b(?:FROM|JOIN|USING)\s+|,\s*)"?\Z', re.IGNORECASE)
-_LONGEST_PREFIX: Final = 40  # characters
+# The words before the name of a table. Statements are long, and looking for names is faster than for these words.
+_WRITES = (" INSERT INTO", " UPDATE", " DELETE FROM")
+_DROPS = (" DROP TABLE", " DROP TABLE IF EXISTS")
+_EMPTIES = (" TRUNCATE", *_DROPS)
+_READS = (" FROM", " JOIN", " USING", ",")
+_LONGEST_WORDS: Final = 40  # characters
 _INSERT = re.compile(r"\s*INSERT\b", re.IGNORECASE)
 _RELATION = re.compile(r"\b(?:FROM|JOIN|USING|UPDATE)\s+(?!SET\b)[\"\w(]", re.IGNORECASE)
 _ROLLBACK = re.compile(r"\s*ROLLBACK\b", re.IGNORECASE)
@@ -96,10 +96,19 @@ class TemporaryTableStatistics:
     def _stale(self, sql: str) -> Iterator[str]:
         """Return the tables that a statement joins and that changed since they were analyzed."""
         named = [
-            name for name, rows in self.changed.items() if rows >= self._enough_changes(name) and name in sql
+            name
+            for name, rows in self.changed.items()
+            if rows and name in sql and rows >= self._enough_changes(name)
         ]
         if named and len(list(islice(_RELATION.finditer(sql), 2))) == 2:
-            yield from sorted(name for name in named if any(_uses(sql, name, _READS)))
+            yield from sorted(
+                name
+                for name in named
+                if any(
+                    words.endswith(_READS) and not words.endswith(_WRITES)
+                    for words in _words_before(name, sql)
+                )
+            )
 
     def _enough_changes(self, name: str) -> int:
         """Return how many changed rows make the statistics of a table outdated."""
@@ -133,22 +142,24 @@ class TemporaryTableStatistics:
                 self._count_changes_of(name, sql, rows)
 
     def _count_changes_of(self, name: str, sql: str, rows: int) -> None:
-        if any(_uses(sql, name, _EMPTIES)):
-            self.changed[name] = 0
-            self.filled.discard(name)
-            self.analyzed.discard(name)  # TRUNCATE makes PostgreSQL forget how many rows there were
-        if any(_uses(sql, name, _DROPS)):
-            self.existing.discard(name)
         # Of a statement that writes several tables, the rows of one are known.
         written = rows if _INSERT.match(sql) else rows or -1
-        for _ in filter(None, _uses(sql, name, _WRITES)):
-            self.add_changed_rows(name, written)
+        for words in _words_before(name, sql):
+            if words.endswith(_EMPTIES):
+                self.changed[name] = 0
+                self.filled.discard(name)
+                self.analyzed.discard(name)  # TRUNCATE makes PostgreSQL forget how many rows there were
+            if words.endswith(_DROPS):
+                self.existing.discard(name)
+            if words.endswith(_WRITES):
+                self.add_changed_rows(name, written)
 
 
-def _uses(sql: str, name: str, before: re.Pattern[str]) -> Iterator[bool]:
-    """Yield, for each place in a statement that names a table, whether a pattern matches what stands before it."""
+def _words_before(name: str, sql: str) -> Iterator[str]:
+    """Yield, for each place in a statement that names a table, a space and the words before it, in capitals."""
     for place in re.finditer(rf"\b{name}\b", sql):
-        yield before.search(sql, max(0, place.start() - _LONGEST_PREFIX), place.start()) is not None
+        text = sql[max(0, place.start() - _LONGEST_WORDS) : place.start()]
+        yield " " + " ".join(text.replace('"', " ").replace("(", " ").upper().split())
 
 
 def install_statistics_wrapper(connection: BaseDatabaseWrapper, **_: Any) -> None:
