@@ -125,3 +125,28 @@ def test_a_new_segment_shows_its_last_year(
         expect(page.locator(".chart-box svg")).to_have_count(2, timeout=60_000)
     expect(page.get_by_text("Everyone who was last active longer than 120 days ago")).to_be_visible()
     axe(page)
+
+
+def test_staff_read_when_somebody_enters_and_what_prevents_it(
+    page: Page, shop: Installation, axe: Callable[[Page], None], tmp_path: Path
+) -> None:
+    page.goto(shop.addresses["segments_segment_changelist"])
+    page.get_by_role("link", name="Lost", exact=True).first.click()
+    expect(page.get_by_text("if nothing more is recorded").first).to_be_visible()
+    page.get_by_role("link", name="See who", exact=True).click()
+    page.get_by_role("link", name="30 days", exact=True).click()
+    expect(page.get_by_role("heading", name="By day")).to_be_visible()
+    axe(page)
+
+    names = page.locator("td[data-label='Customer']").all_inner_texts()
+    assert names
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name="Export as CSV").click()
+    downloading.value.save_as(tmp_path / "upcoming.csv")
+    rows = list(csv.DictReader((tmp_path / "upcoming.csv").read_text().splitlines()))
+    assert {row["change"] for row in rows} == {"entered"}
+    assert len(rows) >= len(names)
+
+    page.get_by_role("link", name="Why", exact=False).first.click()
+    expect(page.get_by_text("unless they visit or order.")).to_be_visible()
+    axe(page)
