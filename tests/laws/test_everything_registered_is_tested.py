@@ -92,6 +92,7 @@ NO_PAGES = {
             "customers_import_progress",
             "search",
             "campaigns_campaign_reach",
+            "segments_segment_ahead",
             "segments_segment_filling",
             "segments_segment_history_progress",
             "segments_segment_flow_panel",
@@ -106,7 +107,12 @@ NO_PAGES = {
         PART,
     ),
     **dict.fromkeys(
-        ["campaigns_campaign_audience_download", "customers_customer_export", "customers_import_refused"],
+        [
+            "campaigns_campaign_audience_download",
+            "customers_customer_export",
+            "customers_import_refused",
+            "segments_segment_upcoming_csv",
+        ],
         FILE,
     ),
     **dict.fromkeys(["app_list", "autocomplete", "jsi18n", "login", "logout", "view_on_site"], OF_DJANGO),

@@ -89,7 +89,7 @@ def furnish_shop() -> None:
         make_coupons()
     if not Verification.objects.exists():
         verification.verify_all(datetime.now(UTC))
-    if not HistoryRun.objects.exists():
+    if Segment.objects.filter(slug="lost").exists() and not HistoryRun.objects.exists():
         compute_histories(logged_in_client(LOGIN))
     anonymous_client().post(reverse("admin:login"), {"username": "guest", "password": "guessed"})
 
