@@ -30,7 +30,7 @@ LOOKING = {
     "segments_segment_changelist", "segments_segment_change", "segments_segment_rule", "segments_segment_history",
     "segments_segment_changes", "segments_segment_versions", "segments_segment_compare",
     "segments_segment_members", "segments_segment_lifecycle", "segments_segment_flow",
-    "segments_segment_retention",
+    "segments_segment_retention", "segments_segment_over_time", "segments_segment_upcoming",
     "campaigns_campaign_changelist", "campaigns_campaign_segment", "campaigns_campaign_audience",
     "campaigns_campaign_change", "campaigns_campaign_preview", "campaigns_campaign_forecast",
     "campaigns_campaign_deliveries",
