@@ -65,9 +65,8 @@ def drop_indexes() -> None:
 def advance(facts: PastFacts, until: datetime) -> PastFacts:
     """Move the facts forward to a later instant. The customers who have changed are in the table ``TOUCHED``."""
     window = {"since": dialect.datetime_param(facts.at), "until": dialect.datetime_param(until)}
-    _gather_records(window)
-    touched, ordered = _gather_touched(window)
-    if not touched:
+    ordered = _gather_records(window)
+    if not _gather_touched(window):
         return PastFacts(until, facts.totals)
     _compute_rows(until, with_orders=bool(ordered))
     [before] = execution.fetch_all(
@@ -95,8 +94,8 @@ def advance(facts: PastFacts, until: datetime) -> PastFacts:
     )
 
 
-def _gather_records(window: dict[str, str]) -> None:
-    """Copy the records of a step to tables like those of appended records."""
+def _gather_records(window: dict[str, str]) -> int:
+    """Copy the records of a step to tables like those of appended records. Return how many orders there are."""
     moment = dialect.datetime_type_sql()
     temporary_tables.create_temporary_table(
         _TABLES.events,
@@ -111,31 +110,29 @@ def _gather_records(window: dict[str, str]) -> None:
         joined_on=("customer_id",),
         joins_large=True,
     )
-    for table, source, at, columns in (
-        (_TABLES.events, "customers_event", "occurred_at", "name, product_value, product_quantity"),
-        (
-            _TABLES.orders,
-            "customers_order",
-            "placed_at",
-            "status, total, discount_total, refunded_total, coupon_code",
-        ),
-    ):
-        columns = f"customer_id, {at}, {columns}"
-        execution.execute(
-            compose(
-                f"""INSERT INTO {table} ({columns})
-                    SELECT {columns} FROM {source} WHERE {at} > {{since}} AND {at} <= {{until}}""",
-                **window,
-            )
-        )
-    for table in (_TABLES.events, _TABLES.orders):
-        execution.execute(
-            f"CREATE INDEX IF NOT EXISTS {_schema()}{table}_of_customer ON {table} (customer_id)"
-        )
+    execution.execute(
+        f"CREATE INDEX IF NOT EXISTS {_schema()}past_orders_of_customer ON {_TABLES.orders} (customer_id)"
+    )
+    _copy_records(
+        _TABLES.events, "customers_event", "occurred_at", "name, product_value, product_quantity", window
+    )
+    columns = "status, total, discount_total, refunded_total, coupon_code"
+    return _copy_records(_TABLES.orders, "customers_order", "placed_at", columns, window)
 
 
-def _gather_touched(window: dict[str, str]) -> tuple[int, int]:
-    """Fill the table of those with a record in the step, or first seen in it. Return how many, and how many orders.
+def _copy_records(table: str, source: str, at: str, columns: str, window: dict[str, str]) -> int:
+    columns = f"customer_id, {at}, {columns}"
+    return execution.execute(
+        compose(
+            f"""INSERT INTO {table} ({columns})
+                SELECT {columns} FROM {source} WHERE {at} > {{since}} AND {at} <= {{until}}""",
+            **window,
+        )
+    )
+
+
+def _gather_touched(window: dict[str, str]) -> int:
+    """Fill the table of those with a record in the step, or first seen in it. Return how many there are.
 
     ``recompute`` is 1 for those whose records cannot be merged: without a row although they have no record in this
     step, or earlier ones. The other columns are what they have contributed to the totals.
@@ -147,7 +144,7 @@ def _gather_touched(window: dict[str, str]) -> tuple[int, int]:
         joined_on=("customer_id", "recompute"),
         joins_large=True,
     )
-    touched = execution.execute(
+    return execution.execute(
         compose(
             f"""INSERT INTO {TOUCHED} (
                     customer_id, recompute, customers, buyers, total_spent, average_order_value)
@@ -170,8 +167,6 @@ def _gather_touched(window: dict[str, str]) -> tuple[int, int]:
             **window,
         )
     )
-    [(orders,)] = execution.fetch_all(f"SELECT count(*) FROM {_TABLES.orders}")
-    return touched, int(orders)
 
 
 def _compute_rows(until: datetime, *, with_orders: bool) -> None:

@@ -101,7 +101,7 @@ class _Batch:
             )
         )
         temporary_tables.tolerate_changes(self.members, rows // 10)
-        self.sizes = self._sum("bits", self.members)
+        [self.sizes] = self._sums(self.members, "bits")
 
     def move(self, facts: PastFacts) -> list[DayCount]:
         """Evaluate those whose answers can differ from the day before."""
@@ -115,8 +115,7 @@ class _Batch:
         self.context = self._context(facts, PopulationStatistics(unchanged, totals=facts.totals))
         if not (self._find_candidates(former) and self._compare()):
             return [DayCount(size, 0, 0) for size in self.sizes]
-        entered = self._sum("bits & ~stored", _DIFFERENCES)
-        left = self._sum("stored & ~bits", _DIFFERENCES)
+        entered, left = self._sums(_DIFFERENCES, "bits & ~stored", "stored & ~bits")
         self._write()
         self.sizes = [size + came - went for size, came, went in zip(self.sizes, entered, left, strict=True)]
         return [DayCount(*counts) for counts in zip(self.sizes, entered, left, strict=True)]
@@ -168,8 +167,9 @@ class _Batch:
                 WHERE true ON CONFLICT (customer_id) DO UPDATE SET bits = excluded.bits"""
         )
 
-    def _sum(self, bits: str, table: str) -> list[int]:
-        """Return how many rows of a table have each bit."""
-        sums = ", ".join(f"COALESCE(sum(({bits}) >> {place} & 1), 0)" for place in self.places)
-        [row] = execution.fetch_all(f"SELECT {sums} FROM {table}")
-        return [int(count) for count in row]
+    def _sums(self, table: str, *numbers: str) -> list[list[int]]:
+        """Return how many rows of a table have each bit, for each number."""
+        sums = (f"COALESCE(sum(({number}) >> {place} & 1), 0)" for number in numbers for place in self.places)
+        [row] = execution.fetch_all(f"SELECT {', '.join(sums)} FROM {table}")
+        counts, width = list(map(int, row)), len(self.places)
+        return [counts[start : start + width] for start in range(0, len(counts), width)]
