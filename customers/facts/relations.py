@@ -1,6 +1,6 @@
 """The relation that holds the facts of an instant: the stored rows, or a temporary table if they do not fit."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -44,8 +44,12 @@ def facts_as_dict(row: FactColumns) -> dict[str, Any]:
     return values
 
 
-def prepare_relation(at: datetime, stored_at: datetime | None = None) -> Literal["facts", "facts_as_of"]:
+def prepare_relation(
+    at: datetime, stored_at: datetime | None = None, *, only: Collection[str] | None = None
+) -> Literal["facts", "facts_as_of"]:
     """Return the name of the customer relation with the facts of an instant, and fill it if needed.
+
+    With ``only``, other facts than these are wrong for customers whose facts are recomputed.
 
     ``stored_at`` is the instant of the stored rows, if the caller has read it already. The stored rows are used
     unless one of them contains a record newer than ``at``, or lacks one that is not. Otherwise a temporary table gets
@@ -70,7 +74,7 @@ def prepare_relation(at: datetime, stored_at: datetime | None = None) -> Literal
             "customer_id NOT IN ({selected}) AND first_seen_at <= {until}", selected=SELECTED, until=until
         )
     )
-    _fill_as_of(SELECTED, at)
+    _fill_as_of(SELECTED, at, only)
     return "facts_as_of"
 
 
@@ -148,8 +152,27 @@ def prepare_past_relation(at: datetime) -> None:
         _copy_facts(compose("first_seen_at <= {until}", until=dialect.datetime_param(at)))
 
 
-def _fill_as_of(customers: Sql, at: datetime) -> None:
-    execution.execute(_INTO_AS_OF + queries.recompute_sql(customers, at, only_existing=True))
+def _fill_as_of(customers: Sql, at: datetime, only: Collection[str] | None = None) -> None:
+    if only is None:
+        recomputed = queries.recompute_sql(customers, at, only_existing=True)
+    else:
+        # When somebody was first seen is stored, and the same at each instant.
+        first_seen = compose(
+            f"SELECT customer_id, first_seen_at AS at FROM {FACTS_TABLE} WHERE customer_id IN ({{customers}})",
+            customers=customers,
+        )
+        recomputed = queries.recompute_sql(customers, at, only_existing=True, dated_ahead=first_seen)
+        # PostgreSQL computes only what is selected.
+        columns = ", ".join(
+            fact.name
+            if fact.name in only
+            else f"{'first_seen_at' if fact.kind == 'moment' else '0'} AS {fact.name}"
+            for fact in definitions.declared_facts()
+        )
+        recomputed = compose(
+            f"SELECT id, first_seen_at, {columns} FROM ({{recomputed}}) AS recomputed", recomputed=recomputed
+        )
+    execution.execute(_INTO_AS_OF + recomputed)
 
 
 def _copy_facts(condition: Sql) -> None:

@@ -1,5 +1,6 @@
 """Creating evaluation contexts: the instant, the facts at that instant, and the population statistics."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -27,13 +28,20 @@ def context_at(
 
 
 def stored_context_at(
-    at: datetime, statistics: PopulationStatistics | None = None, *, asks_rules: bool = False
+    at: datetime,
+    statistics: PopulationStatistics | None = None,
+    *,
+    asks_rules: bool = False,
+    only: Collection[str] | None = None,
 ) -> EvaluationContext:
-    """Return the context of an instant, without the records whose facts are queued."""
+    """Return the context of an instant, without the records whose facts are queued.
+
+    ``only`` are the facts that its rules read, if they are known.
+    """
     return EvaluationContext(
         at,
         shop_zone(),
-        relations.prepare_relation(at),
+        relations.prepare_relation(at, only=only),
         PopulationStatistics() if statistics is None else statistics,
         asks_rules=asks_rules,
     )

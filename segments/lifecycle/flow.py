@@ -5,6 +5,7 @@ customer is in the first stage whose rule matches. Temporary tables hold the sta
 """
 
 import json
+import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from core.db.sql import Sql, compile_query, compose
 from core.values.decimals import from_units
 from core.values.sortable_values import start_of_day
 from customers.facts import update
-from customers.models import COUNTING_STATUSES, Order
+from customers.models import COUNTING_STATUSES, FactsAsOf, Order
 from segments.evaluation.context import shop_zone, stored_context_at
 from segments.evaluation.expansion import SegmentRules
 from segments.evaluation.matching import existing_customers
@@ -28,6 +29,7 @@ from segments.rules import EvaluationContext, Rule
 from segments.stages import NO_STAGE, Stage
 
 _ORDERS: Final = Order._meta.db_table
+_AS_OF: Final = FactsAsOf._meta.db_table
 _COUNTING: Final = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _FROM, _TO, _REVENUE = "flow_from", "flow_to", "flow_revenue"
@@ -107,8 +109,10 @@ def _evaluated(stages: Sequence[Stage], since: date, until: date, seconds: float
     rules = SegmentRules.read(with_paused=True)
     expanded = [rules.expand(json.dumps(stage.rule), asks_rules=True).rule for stage in stages]
     with transactions.snapshot() if seconds is None else time_limits.time_limit(seconds):
+        only = _facts_read(expanded, ends[0])
         for table, end in zip((_FROM, _TO), ends, strict=True):
-            _fill_stages(table, expanded, stored_context_at(end - _MICROSECOND, asks_rules=True))
+            context = stored_context_at(end - _MICROSECOND, asks_rules=True, only=only)
+            _fill_stages(table, expanded, context)
         _fill_revenue(*ends)
         yield
 
@@ -118,13 +122,28 @@ def end_of_day(day: date) -> datetime:
     return start_of_day(day + timedelta(days=1), shop_zone())
 
 
-def _fill_stages(table: str, rules: Sequence[Rule], context: EvaluationContext) -> None:
+def _facts_read(rules: Sequence[Rule], at: datetime) -> set[str] | None:
+    """Return the facts that rules read. None if they may read all: for statistics, or under another name."""
+    if any(rule.statistics() for rule in rules):
+        return None
+    text = _stages_sql(rules, EvaluationContext(at, shop_zone(), "facts_as_of", asks_rules=True)).text
+    if len(re.findall(rf'"{_AS_OF}"(?!\.)', text)) != 1 or f'JOIN "{_AS_OF}" ON' not in text:
+        return None
+    return set(re.findall(rf'"{_AS_OF}"\."(\w+)"', text))
+
+
+def _stages_sql(rules: Sequence[Rule], context: EvaluationContext) -> Sql:
+    """Return a query of the customers, each with the place of the first rule that matches."""
     place = Case(
         *(When(rule.q(context), then=Value(place)) for place, rule in enumerate(rules)),
         default=Value(_NONE),
         output_field=SmallIntegerField(),
     )
-    answers = compile_query(existing_customers(context).values_list("pk", place))
+    return compile_query(existing_customers(context).values_list("pk", place))
+
+
+def _fill_stages(table: str, rules: Sequence[Rule], context: EvaluationContext) -> None:
+    answers = _stages_sql(rules, context)
     temporary_tables.create_temporary_table(table, "customer_id bigint PRIMARY KEY, stage smallint NOT NULL")
     execution.execute(Sql(f"INSERT INTO {table} (customer_id, stage) ") + answers)
 
