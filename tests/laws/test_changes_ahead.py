@@ -133,7 +133,7 @@ def histories(rule: Any = SWEPT_RULES) -> dict[str, Any]:
     }
 
 
-@settings(slowly, max_examples=10)
+@settings(slowly, max_examples=6)
 @given(**histories())
 def test_each_answer_changes_first_when_the_oracle_says(shop, several, referred, at, within, zone):
     check(shop, several, referred, at, within, zone)
