@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from core.admin import audit_log
 from core.admin.charts import Chart, Series, Style
@@ -39,6 +40,9 @@ LOGGED: Final = Style()
 COMPARED: Final = (Style("#0284c7"), Style("#d97706", line="dashed"), Style("#9333ea", line="dotted"))
 
 
+VALUE_WIDGET: Final = UnfoldAdminTextInputWidget(attrs={"size": 7, "maxlength": 12})
+
+
 class PeriodForm(forms.Form):
     """How far back a history is computed."""
 
@@ -46,6 +50,7 @@ class PeriodForm(forms.Form):
         label="How far back",
         coerce=int,
         choices=[(years, f"{years} year" if years == 1 else f"{years} years") for years in YEARS],
+        widget=UnfoldAdminSelectWidget,
     )
 
 
@@ -66,6 +71,9 @@ def over_time_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespo
         "numbers": numbers,
         "chosen": chosen,
         "number": numbers[chosen] if numbers else None,
+        "value_inputs": [VALUE_WIDGET.render("value", value) for value in numbers[chosen].suggestions]
+        if numbers
+        else [],
         "run_label": LABELS[HistoryRun.State(latest.state)] if latest else "",
         "trial_label": LABELS[HistoryRun.State(trial.state)] if trial else "",
         "seconds": POLL_SECONDS,
