@@ -29,15 +29,16 @@ OF_THE_MOMENT = {
 REASONS = [
     # What else there is in the shop.
     r"missing, and (there is no stored record to keep it from|so is anonymous_id)",
-    r"there is no segment",
+    r"[Tt]here is no segment",
     r"is taken|already exists|is an address|refer to",
     r"would (refer|ask)|circle",
     r"is not a parameter of|expected a (whole )?number",  # the parameters of the template that is named
     r"cannot be set, because this is a fixed list",
     # How values stand to one another.
     r"expected \[low, high\]",
-    r"Enter a day that is not before|Enter a day of 1970 or later|At most three years are computed",
+    r"Enter a day (that is not before|of 1970 or later|from 1970)|At most three years are computed",
     r"up to 10 levels|at most 100",
+    r"is in the list twice|shown beside itself|A lifecycle has at (least|most)",
     # OpenAPI 3.0 has no words for the names of members, for decimal places, or for the size of a whole object.
     r"is not an attribute; send it as a field|the name of an attribute must have",
     r"is not an amount: write digits",
