@@ -27,6 +27,7 @@ from .segments import CAN_READ_SEGMENTS, SEGMENT_NOT_FOUND, get_segment
 MAX_DAYS = 3_660
 DEFAULT_DAYS = 365
 RETRY_SECONDS = 10
+EARLIER = f"Enter a day of {segment_history.EARLIEST.year} or later."
 COMPUTING_SECONDS = 5.0
 """How long a request computes a history itself. After that, a worker computes it."""
 
@@ -132,7 +133,10 @@ class HistoryView(APIView):
         first, last = asked.validated_data.get("from"), asked.validated_data.get("to", today)
         if asked.validated_data["computed"]:
             last = min(last, today - DAY)
-            return _computed_days(request, segment, first or last - (DEFAULT_DAYS - 1) * DAY, last)
+            if last < segment_history.EARLIEST:
+                raise ValidationError({"to": EARLIER})
+            first = first or max(last - (DEFAULT_DAYS - 1) * DAY, segment_history.EARLIEST)
+            return _computed_days(request, segment, first, last)
         count = min((today - first).days + 1, MAX_DAYS) if first else MAX_DAYS
         days = insights.segment_days(segment, now, count) if count > 0 else []
         return Response(
@@ -155,7 +159,7 @@ def _computed_days(request: Request, segment: Segment, first: date, last: date) 
     if last < first:
         return Response([])
     if first < segment_history.EARLIEST:
-        raise ValidationError({"from": f"Enter a day of {segment_history.EARLIEST.year} or later."})
+        raise ValidationError({"from": EARLIER})
     if (last - first).days >= segment_history.MAX_DAYS:
         raise ValidationError({"from": "At most three years are computed. Enter a later day."})
     if (stored := runs.stored_days(segment, first, last)) is not None:

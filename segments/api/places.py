@@ -15,8 +15,9 @@ from customers.models import Customer
 from segments.evaluation.upcoming import UpcomingChange
 from segments.rules.population import from_microseconds, to_microseconds
 
+FIRST = -(10**16)
 NEVER = 10**17
-"""The instant, in microseconds, of what has none: later than any."""
+"""The instant, in microseconds, of what has none: later than any. ``FIRST`` is earlier than any."""
 
 _PLACE = re.compile(r"(after|before):(-?[0-9]{1,18}):([0-9]{1,18})")
 
@@ -37,7 +38,7 @@ class Place:
     def parse(cls, text: str) -> Self:
         """Parse what ``str`` returned. Raises ValueError."""
         found = _PLACE.fullmatch(urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
-        if found is None:
+        if found is None or not FIRST <= int(found[2]) <= NEVER:
             raise ValueError("not a cursor")
         return cls(found[1] == "after", int(found[2]), int(found[3]))
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
 from typing import Any
 
@@ -177,7 +178,13 @@ def test_a_page_continues_after_a_customer_who_stays() -> None:
     assert listed == [["c1", "c2"], ["c4", "c3"], ["c2"]]  # c2 leaves later now
 
 
-@pytest.mark.parametrize("query", ["within=0d", "within=91d", "within=soon", "cursor=x", "page_size=0"])
+FAR_CURSOR = urlsafe_b64encode(b"after:999999999999999999:1").decode()
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["within=0d", "within=91d", "within=soon", "cursor=x", f"cursor={FAR_CURSOR}", "page_size=0"],
+)
 def test_invalid_parameters_of_the_api_are_refused(query) -> None:
     shop.segment("recent", RECENT)
 
