@@ -61,7 +61,7 @@ def first_changes(rule: dict, shop: oracle.Shop, at: datetime, zone: ZoneInfo) -
 def moments_ahead(rule: dict, shop: oracle.Shop, at: datetime, zone: ZoneInfo) -> list[datetime]:
     """Return every instant at which the oracle's answer may change, and those a microsecond before and after."""
     asked = with_referred_rules(rule, shop)
-    borders = set(borders_of(shop, [asked]))
+    borders = set(borders_of(shop, [asked], zone))
     if "birthday" in str(asked):
         borders |= set(midnights(asked, at, zone))
     return sorted(border for border in borders if at < border <= at + FARTHEST)

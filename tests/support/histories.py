@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
@@ -190,8 +191,11 @@ def empty_steps(around: datetime, borders: Sequence[datetime], dice: Dice) -> li
     return steps
 
 
-def borders_of(shop: Shop, several: Sequence[Json]) -> list[datetime]:
-    """The instants at which the spans of rules come to begin at a moment of the shop, and those next to them."""
+def borders_of(shop: Shop, several: Sequence[Json], zone: ZoneInfo = value_pools.ZONES[0]) -> list[datetime]:
+    """The instants at which the spans of rules come to begin at a moment of the shop, and those next to them.
+
+    Dates of attributes begin at midnight in the zone.
+    """
     moments = {
         moment
         for person in shop.people
@@ -199,10 +203,7 @@ def borders_of(shop: Shop, several: Sequence[Json]) -> list[datetime]:
             *(person.first_seen, person.subscribed_at),
             *(order.placed_at for order in person.orders),
             *(event.occurred_at for event in person.events),
-            *(
-                value_of_cell(given, Clock(value_pools.BASE, value_pools.ZONES[0]))
-                for given in person.attributes.values()
-            ),
+            *(value_of_cell(given, Clock(value_pools.BASE, zone)) for given in person.attributes.values()),
         )
         if isinstance(moment, datetime)
     }
