@@ -31,7 +31,6 @@ INDEXABLE: Final = (
     *("first_seen_at", "first_order_at", "last_order_at", "last_activity_at", "last_added_at"),
 )
 _COLUMNS: Final = definitions.fact_columns()
-_UNANALYZED_SHARE: Final = 0.3  # of the rows of the table, which stay alike from day to day
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def fill(at: datetime, indexed: Iterable[str] = INDEXABLE) -> PastFacts:
             f"CREATE INDEX IF NOT EXISTS {_schema()}past_by_{column} ON {AS_OF_TABLE} ({column})"
         )
     customers, buyers, spent, average = _sums(AS_OF_TABLE)
-    temporary_tables.tolerate_changes(AS_OF_TABLE, int(_UNANALYZED_SHARE * customers))
+    temporary_tables.tolerate_changes(AS_OF_TABLE, customers)  # they stay alike from day to day
     return PastFacts(at, Totals(at, customers, buyers, spent, average, buyers_version=0))
 
 
