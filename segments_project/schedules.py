@@ -157,5 +157,6 @@ SCHEDULES: Final = (
 UNSCHEDULED_TASKS: Final = {
     "segments.tasks.refresh_pending": "refreshes when something was recorded",
     "segments.tasks.count_rule": "counts a rule that a person is editing",
+    "segments.tasks.compute_flow": "computes a flow that takes too long for a page",
     "segments.tasks.refresh_segment": "refreshes a segment that was saved, or that a person or the API asks for",
 }
