@@ -36,13 +36,13 @@ from moving_shop import (
 
 from core.db import execution
 from core.db.sql import compose
+from core.values.sortable_values import end_of_day
 from customers.models import Customer
 from segments import segment_store
 from segments.evaluation import explanation, live, upcoming
 from segments.evaluation.compiler import compile_rules
 from segments.evaluation.context import context_at, shop_zone
 from segments.history import segment_history
-from segments.history.engine import end_of_day
 from segments.lifecycle.flow import compute_flow
 from segments.models import Segment
 from segments.rules import Rule, parse

@@ -8,7 +8,7 @@ precision. Values of different kinds never mix.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
@@ -192,6 +192,11 @@ def parse_attribute(text: str, zone: tzinfo) -> tuple[Any, str]:
 def start_of_day(day: date, zone: tzinfo) -> datetime:
     """Return the instant at which a day begins in a time zone."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def end_of_day(day: date, zone: tzinfo) -> datetime:
+    """Return the last microsecond of a day: a record of the next midnight is not of this day."""
+    return start_of_day(day + timedelta(days=1), zone) - timedelta(microseconds=1)
 
 
 _encode = json.JSONEncoder(

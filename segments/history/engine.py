@@ -6,21 +6,20 @@ The first day is evaluated in full. Each later one costs what was recorded on it
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from core.db import execution, temporary_tables, transactions
 from core.db.sql import Query, compose
+from core.values.sortable_values import end_of_day
 from customers.facts import past
 from customers.facts.past import PastFacts
 from segments.evaluation.compiler import MAX_RULES_PER_STATEMENT, CompiledRules
 from segments.evaluation.expansion import ExpandedRule
 from segments.rules import EvaluationContext, PopulationStatistics
-from segments.rules.operators import start_of_day
 
 DAY: Final = timedelta(days=1)
-MICROSECOND: Final = timedelta(microseconds=1)
 
 _CANDIDATES: Final = "history_candidates"
 _DIFFERENCES: Final = "history_differences"
@@ -33,11 +32,6 @@ class DayCount:
     size: int
     entered: int
     left: int
-
-
-def end_of_day(day: date, zone: ZoneInfo) -> datetime:
-    """Return the last microsecond of a day: records of the next midnight are not of this day."""
-    return start_of_day(day + DAY, zone) - MICROSECOND
 
 
 def history_days(

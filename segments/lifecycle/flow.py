@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -19,7 +19,7 @@ from django.db.models import Case, SmallIntegerField, Value, When
 from core.db import dialect, execution, temporary_tables, time_limits, transactions
 from core.db.sql import Sql, compile_query, compose
 from core.values.decimals import from_units
-from core.values.sortable_values import start_of_day
+from core.values.sortable_values import end_of_day
 from customers.facts import update
 from customers.models import COUNTING_STATUSES, FactsAsOf, Order
 from segments.evaluation.context import shop_zone, stored_context_at
@@ -31,7 +31,6 @@ from segments.stages import NO_STAGE, Stage
 _ORDERS: Final = Order._meta.db_table
 _AS_OF: Final = FactsAsOf._meta.db_table
 _COUNTING: Final = ", ".join(f"'{status}'" for status in COUNTING_STATUSES)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _FROM, _TO, _REVENUE = "flow_from", "flow_to", "flow_revenue"
 _NONE: Final = -1
 """The place of no stage in the temporary tables."""
@@ -104,22 +103,17 @@ def compute_flow_with_customers(
 @contextmanager
 def _evaluated(stages: Sequence[Stage], since: date, until: date, seconds: float | None) -> Iterator[None]:
     """Fill the temporary tables, and keep the snapshot of the database for the block."""
-    ends = end_of_day(since), end_of_day(until)
+    ends = end_of_day(since, shop_zone()), end_of_day(until, shop_zone())
     update.update_facts(min(ends[1], datetime.now(UTC)))
     rules = SegmentRules.read(with_paused=True)
     expanded = [rules.expand(json.dumps(stage.rule), asks_rules=True).rule for stage in stages]
     with transactions.snapshot() if seconds is None else time_limits.time_limit(seconds):
         only = _facts_read(expanded, ends[0])
         for table, end in zip((_FROM, _TO), ends, strict=True):
-            context = stored_context_at(end - _MICROSECOND, asks_rules=True, only=only)
+            context = stored_context_at(end, asks_rules=True, only=only)
             _fill_stages(table, expanded, context)
         _fill_revenue(*ends)
         yield
-
-
-def end_of_day(day: date) -> datetime:
-    """Return the next midnight in the shop's time zone. It is not part of the day."""
-    return start_of_day(day + timedelta(days=1), shop_zone())
 
 
 def _facts_read(rules: Sequence[Rule], at: datetime) -> set[str] | None:
@@ -156,7 +150,7 @@ def _fill_revenue(since: datetime, until: datetime) -> None:
         compose(
             f"""INSERT INTO {_REVENUE} (customer_id, revenue)
                 SELECT customer_id, CAST(sum(total - refunded_total) AS bigint) FROM {_ORDERS}
-                WHERE placed_at >= {{since}} AND placed_at < {{until}} AND status IN ({_COUNTING})
+                WHERE placed_at > {{since}} AND placed_at <= {{until}} AND status IN ({_COUNTING})
                 GROUP BY customer_id""",
             since=dialect.datetime_param(since),
             until=dialect.datetime_param(until),

@@ -1,30 +1,20 @@
 """Write who went from which stage of the lifecycle to which between two days, as CSV."""
 
 import csv
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from datetime import date
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from core.values.decimals import plain_text
+from customers.management.arguments import parse_day
 from segments import stages
 from segments.lifecycle.flow import FIRST_DAY, LAST_DAY, compute_flow
 from segments.management import arguments
 from segments.models import Segment
 from segments.rules import RuleError
 from segments.stages import Stage
-
-
-def parse_day(text: str) -> date:
-    """Parse a day such as ``2026-03-31``."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is not a day; write it as 2026-03-31") from None
-    if not FIRST_DAY <= day <= LAST_DAY:
-        raise ArgumentTypeError(f"{text!r} is not between {FIRST_DAY} and {LAST_DAY}")
-    return day
 
 
 class Command(BaseCommand):
@@ -43,6 +33,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, since: date, until: date, stages: str | None, **options: Any) -> None:
+        for name, day in (("--from", since), ("--to", until)):
+            if not FIRST_DAY <= day <= LAST_DAY:
+                raise CommandError(f"{name}: {day} is not between {FIRST_DAY} and {LAST_DAY}")
         if until < since:
             raise CommandError("--to: is before --from")
         try:
