@@ -135,16 +135,15 @@ def count_customers(stages: Sequence[Stage], seconds: float) -> Mapping[str, int
 
 def count_bands(stages: Sequence[Stage], seconds: float) -> Mapping[str, int]:
     """Return how many customers of each stage with a band are in its segment, by slug. Raises StatementTimeout."""
-    banded = {stage.band.pk: place for place, stage in enumerate(stages) if stage.band}
+    banded = [(place, stage.band.pk) for place, stage in enumerate(stages) if stage.band]
     if not banded:
         return {}
-    cases = " ".join(f"WHEN {segment} THEN {place}" for segment, place in banded.items())
+    pairs = " OR ".join(f"staged.stage = {place} AND m.segment_id = {segment}" for place, segment in banded)
     with time_limits.time_limit(seconds):
         rows = execution.fetch_all(
             f"""SELECT staged.stage, count(*) FROM {_MEMBERS} m
                 JOIN ({stage_of_members_sql(stages).text}) AS staged ON staged.customer_id = m.customer_id
-                WHERE m.segment_id IN ({", ".join(map(str, banded))})
-                    AND staged.stage = CASE m.segment_id {cases} END
+                WHERE m.segment_id IN ({", ".join(str(segment) for _, segment in banded)}) AND ({pairs})
                 GROUP BY staged.stage"""
         )
     return {stages[place].slug: count for place, count in rows}

@@ -156,6 +156,15 @@ def test_heroes_are_a_band_beside_the_repeat_buyers(anna: Staff, installed: None
     assert "Heroes: 1" in panel(anna, "home_stages")
 
 
+def test_one_segment_can_be_the_band_of_several_stages(anna: Staff, installed: None) -> None:
+    shop.orders(*(f"h{n},ben,{ago(n)},500" for n in range(1, 5)))
+    refresh_segments(None)
+    editing.replace_stages([StageEntry("repeat-buyers", band="hero"), StageEntry("lost", band="hero")])
+
+    content = panel(anna, "home_stages")
+    assert (content.count("Heroes: 1"), content.count("Heroes: 0")) == (1, 1)
+
+
 def test_the_revenue_of_a_month_is_shown_by_stage(anna: Staff, installed: None) -> None:
     content = panel(anna, "home_stages")
 
