@@ -42,6 +42,7 @@ from segments import segment_store
 from segments.evaluation import explanation, live, upcoming
 from segments.evaluation.compiler import compile_rules
 from segments.evaluation.context import context_at, shop_zone
+from segments.evaluation.expansion import expand_for_past
 from segments.history import segment_history
 from segments.lifecycle.flow import compute_flow
 from segments.models import Segment
@@ -146,7 +147,7 @@ def measure_history() -> Figures:
 
 def _evaluate_everybody(segments: Sequence[Segment], at: datetime) -> list[int]:
     """Evaluate segments for all customers as of an instant in the past. Return their sizes."""
-    compiled = compile_rules(segment_history.past_rules([segment.rule for segment in segments]))
+    compiled = compile_rules(expand_for_past([segment.rule for segment in segments]))
     answers = compiled.all_answers_sql(context_at(at, asks_rules=True))
     sums = ", ".join(f"sum(bits >> {place} & 1)" for place in range(len(segments)))
     answered = compose(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 from segments.models import Segment
 from segments.rules import Rule, RuleError, parse
@@ -27,6 +28,12 @@ class ExpandedRule:
     rule: Rule
     text: str
     asked_digest: str = ""
+
+    @property
+    def digest(self) -> str:
+        """A digest of the rule and of the rules of other segments that it asks."""
+        text = json.dumps(json.loads(self.text), sort_keys=True)
+        return sha256(f"{text}{self.asked_digest}".encode()).hexdigest()
 
 
 class SegmentRules:
@@ -95,6 +102,12 @@ def expand_for_later(rules: Sequence[Rule], *, asks_rules: bool = False) -> list
         return list(rules)
     segment_rules = SegmentRules.read(with_paused=asks_rules)
     return [segment_rules._expand(rule, {}, (), asks_rules=True) for rule in rules]
+
+
+def expand_for_past(rules: Iterable[Any]) -> list[ExpandedRule]:
+    """Expand rules, given as JSON, that are asked at earlier instants. Raises RuleError if one is invalid."""
+    segment_rules = SegmentRules.read(with_paused=True)
+    return [segment_rules.expand(json.dumps(rule), asks_rules=True) for rule in rules]
 
 
 def expand_segments(segments: Sequence[Segment]) -> list[ExpandedRule]:

@@ -18,12 +18,12 @@ from core.db import leases
 from customers.facts import update
 from segments import wakeups
 from segments.evaluation.context import shop_zone
-from segments.evaluation.expansion import ExpandedRule
+from segments.evaluation.expansion import ExpandedRule, expand_for_past
 from segments.models import HistoryDay, HistoryRun, HistorySeries, Segment
 from segments.rules import RuleError
 
 from .engine import DAY, DayCount, history_days
-from .segment_history import past_rules, rule_digest, rule_of
+from .segment_history import rule_of
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ def request_history(
     An open run of the same kind is replaced if it asks for something else. The last day must have ended.
     """
     labelled = trial or [LabelledRule("", rule_of(segment))]
-    digests = [rule_digest(one) for one in past_rules([one.rule for one in labelled])]
+    digests = [one.digest for one in expand_for_past([one.rule for one in labelled])]
     zone = shop_zone().key
     wanted = first, last, zone, digests
     with transaction.atomic():
@@ -146,9 +146,9 @@ def _execute(run: HistoryRun) -> dict[str, Any]:
     series = list(run.series.all())
     mine = HistoryRun.objects.filter(pk=run.pk, state=State.RUNNING, attempts=run.attempts, is_stopping=False)
     try:
-        rules = past_rules([one.rule for one in series])
+        rules = expand_for_past([one.rule for one in series])
         if run.time_zone != shop_zone().key or any(
-            rule_digest(rule) != one.rule_digest for rule, one in zip(rules, series, strict=True)
+            rule.digest != one.rule_digest for rule, one in zip(rules, series, strict=True)
         ):
             return {"state": State.FAILED, "error": EDITED}
         update.update_facts(datetime.now(UTC))
@@ -200,10 +200,10 @@ def stored_history(segment: Segment) -> HistoryRun | None:
         segment=segment, is_trial=False, state=State.DONE, time_zone=shop_zone().key
     )
     try:
-        [present] = past_rules([rule_of(segment)])
+        [present] = expand_for_past([rule_of(segment)])
     except RuleError:
         return None
-    return runs.filter(series__rule_digest=rule_digest(present)).first()
+    return runs.filter(series__rule_digest=present.digest).first()
 
 
 def stored_days(segment: Segment, first: date, last: date) -> list[tuple[date, DayCount]] | None:

@@ -1,16 +1,14 @@
 """The history of segments: what their present rules match at the end of each day of the past."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
-from hashlib import sha256
 from typing import Any, Final
 
 from core.db import time_limits
 from customers.facts import update
 from segments.evaluation.context import shop_zone
-from segments.evaluation.expansion import ExpandedRule, SegmentRules
+from segments.evaluation.expansion import expand_for_past
 from segments.models import Segment
 
 from .engine import DAY, DayCount, history_days
@@ -26,12 +24,6 @@ def last_day(now: datetime) -> date:
     return now.astimezone(shop_zone()).date() - DAY
 
 
-def past_rules(rules: Sequence[Any]) -> list[ExpandedRule]:
-    """Return rules, given as JSON, as they are asked in the past. Raises RuleError."""
-    asked = SegmentRules.read(with_paused=True)
-    return [asked.expand(json.dumps(rule), asks_rules=True) for rule in rules]
-
-
 def rule_of(segment: Segment) -> Any:
     """Return the rule of a segment. That of a fixed list asks for its stored members."""
     return segment.rule if segment.is_dynamic else {"in_segment": {"is": segment.slug}}
@@ -41,7 +33,7 @@ def compute_days_within(
     segments: Sequence[Segment], first: date, last: date, seconds: float
 ) -> list[tuple[date, list[DayCount]]]:
     """Return the days of segments. Raises RuleError, and StatementTimeout after some seconds."""
-    rules = past_rules([rule_of(segment) for segment in segments])
+    rules = expand_for_past([rule_of(segment) for segment in segments])
     update.update_facts(datetime.now(UTC))
     until = time.monotonic() + seconds
     computed = []
@@ -53,22 +45,16 @@ def compute_days_within(
     return computed
 
 
-def rule_digest(rule: ExpandedRule) -> str:
-    """Return what is equal for rules that are the same and ask the same rules of other segments."""
-    text = json.dumps(json.loads(rule.text), sort_keys=True)
-    return sha256(f"{text}{rule.asked_digest}".encode()).hexdigest()
-
-
 def compute_days(
     segments: Sequence[Segment], first: date, last: date
 ) -> Iterator[tuple[date, list[DayCount]]]:
     """Yield the days of segments, with the counts of each. Every record counts. Raises RuleError."""
-    rules = past_rules([rule_of(segment) for segment in segments])
+    rules = expand_for_past([rule_of(segment) for segment in segments])
     update.update_facts(datetime.now(UTC))
     yield from history_days(rules, first, last, shop_zone())
 
 
 def without_past(segment: Segment) -> list[str]:
     """Return what counts in the history of a segment as it is today. Raises RuleError."""
-    [present] = past_rules([rule_of(segment)])
+    [present] = expand_for_past([rule_of(segment)])
     return names_without_past(present.rule, dict(Segment.objects.values_list("slug", "name")))

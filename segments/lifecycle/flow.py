@@ -4,7 +4,6 @@ All stages are evaluated together, once at each of the two days: their rules of 
 customer is in the first stage whose rule matches. Temporary tables hold the stages of the customers.
 """
 
-import json
 import re
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from core.values.sortable_values import end_of_day
 from customers.facts import update
 from customers.models import COUNTING_STATUSES, FactsAsOf, Order
 from segments.evaluation.context import shop_zone, stored_context_at
-from segments.evaluation.expansion import SegmentRules
+from segments.evaluation.expansion import expand_for_past
 from segments.evaluation.matching import existing_customers
 from segments.rules import EvaluationContext, Rule
 from segments.stages import NO_STAGE, Stage
@@ -105,8 +104,7 @@ def _evaluated(stages: Sequence[Stage], since: date, until: date, seconds: float
     """Fill the temporary tables, and keep the snapshot of the database for the block."""
     ends = end_of_day(since, shop_zone()), end_of_day(until, shop_zone())
     update.update_facts(min(ends[1], datetime.now(UTC)))
-    rules = SegmentRules.read(with_paused=True)
-    expanded = [rules.expand(json.dumps(stage.rule), asks_rules=True).rule for stage in stages]
+    expanded = [one.rule for one in expand_for_past(stage.rule for stage in stages)]
     with transactions.snapshot() if seconds is None else time_limits.time_limit(seconds):
         only = _facts_read(expanded, ends[0])
         for table, end in zip((_FROM, _TO), ends, strict=True):

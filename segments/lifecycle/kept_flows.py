@@ -23,6 +23,7 @@ from kombu.exceptions import OperationalError
 from core.db import time_limits
 from segments import stages
 from segments.evaluation.context import shop_zone
+from segments.evaluation.expansion import expand_for_past
 from segments.rules import RuleError
 from segments.stages import Stage
 
@@ -55,7 +56,10 @@ class FlowUnavailable(Exception):
 
 def find_flow(shown: Sequence[Stage], since: date, until: date) -> State:
     """Return the flow from the cache, or compute it, or else let a worker compute it. Raises FlowUnavailable."""
-    key = _key(shown, since, until)
+    try:
+        key = _key(shown, since, until)
+    except RuleError as error:
+        raise FlowUnavailable(f"The rule of a stage is invalid: {error}.") from None
     try:
         if found := _read(key):
             return found
@@ -69,8 +73,6 @@ def find_flow(shown: Sequence[Stage], since: date, until: date) -> State:
         return _compute(shown, since, until, SYNC_SECONDS, key)
     except time_limits.StatementTimeout:
         pass
-    except RuleError as error:
-        raise FlowUnavailable(f"The rule of a stage is invalid: {error}.") from None
     if not key:
         raise FlowUnavailable(
             "This takes too long for a page, and Redis does not answer, so no worker can do it."
@@ -92,7 +94,10 @@ def find_flow(shown: Sequence[Stage], since: date, until: date) -> State:
 def compute_kept_flow(since: date, until: date) -> None:
     """Compute a flow of the shop's stages and keep it: the work of a worker."""
     shown = stages.lifecycle_stages()
-    key = _key(shown, since, until)
+    try:
+        key = _key(shown, since, until)
+    except RuleError:  # the page says so itself
+        return
     try:
         _compute(shown, since, until, WORKER_SECONDS, key)
     except time_limits.StatementTimeout:
@@ -113,8 +118,9 @@ def customers_of_cell(kept: KeptFlow, source: str, target: str) -> "array[int] |
 
 
 def _key(shown: Sequence[Stage], since: date, until: date) -> str:
-    """Return a key that differs for other stages, rules, days or time zones."""
-    asked = [[stage.slug, stage.rule] for stage in shown]
+    """Return a key of stages, all rules that are asked, days and the time zone. Raises RuleError."""
+    rules = expand_for_past(stage.rule for stage in shown)
+    asked = [[stage.slug, rule.digest] for stage, rule in zip(shown, rules, strict=True)]
     digest = sha256(json.dumps([asked, shop_zone().key], sort_keys=True).encode()).hexdigest()[:32]
     return f"flow:{digest}:{since}:{until}"
 

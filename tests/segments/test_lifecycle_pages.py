@@ -14,6 +14,7 @@ from django.urls import reverse
 
 from segments import segment_store, stages, tasks
 from segments.lifecycle import editing, kept_flows
+from segments.lifecycle.editing import StageEntry
 from segments.models import LifecycleStage, Segment
 from segments.refresh.engine import refresh_all
 from tests.support import shop
@@ -143,6 +144,27 @@ def test_a_flow_that_takes_too_long_is_computed_by_a_worker(
     monkeypatch.setattr(kept_flows, "WORKER_SECONDS", 0)
     tasks.compute_flow(day(30), day(1))
     assert "Use the command `flow`" in text(get(anna, "flow_panel", {"since": day(30), "until": day(1)}))
+
+
+def test_a_flow_is_computed_again_when_a_rule_that_a_stage_asks_is_edited(
+    anna: Staff, lifecycle: None
+) -> None:
+    buyers = shop.segment("buyers", {"order_count": {"at_least": 1}})
+    shop.segment("customers", {"in_segment": {"is": "buyers"}})
+    editing.replace_stages([StageEntry("customers")])
+    assert "2 from New, or in no stage to Customers" in links(text(get(anna, "flow_panel")))
+
+    buyers.rule = {"order_count": {"at_least": 0}}
+    segment_store.save_segment(buyers)
+
+    assert "3 from Customers to Customers" in links(text(get(anna, "flow_panel")))
+
+
+def test_an_invalid_rule_of_a_stage_is_told(anna: Staff, lifecycle: None) -> None:
+    Segment.objects.filter(slug="lead").update(rule={"unknown": {}})
+
+    assert "The rule of a stage is invalid" in text(get(anna, "flow_panel"))
+    tasks.compute_flow(DAYS["since"], DAYS["until"])
 
 
 def test_days_that_are_not_offered_are_ignored_or_limited(anna: Staff, lifecycle: None) -> None:
