@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.urls import reverse
 
 from core.api import keys
 from customers.facts import update
+from customers.models import Customer
 from segments.models import Segment
 from segments.rules import Condition, Exposure, parse, registry
 
@@ -35,12 +38,17 @@ NESTED = [
     {"none": [{"none": [TELLING[3]]}]},
     {"ahead": {"in": "7d", "rule": {"all": [{"known": {"is": True}}, TELLING[1]]}}},
 ]
+BY_TIME: list[Any] = [
+    {"in_segment": {"is": "birthdays", "in": "7d"}},
+    {"all": [{"ahead": {"in": "1d", "rule": {"none": [{"in_segment": {"is": "birthdays"}}]}}}]},
+]
 FREE: list[Any] = [
     {"event_count": {"event": "Product Viewed", "at_least": 1}},
     {"contact": {"has": "email"}},
     {"all": [{"known": {"is": True}}, {"in_segment": {"is": "berlin"}}]},
     {"ahead": {"in": "7d", "rule": {"last_activity": {"not_within_last": "30d"}}}},
     {"in_segment": {"is": "berlin", "in": "7d"}},
+    {"in_segment": {"is": "birthdays"}},
 ]
 
 
@@ -50,6 +58,7 @@ def shop() -> Segment:
     customers("c1,anna@example.org,Berlin,Goethestr. 1", header="customer_id,email,city,street")
     event_with('{"sku": "s1", "email": "anna@example.org"}')
     update.update_facts()
+    segment("birthdays", {"all": [{"birthday": {"within_next": "0d"}}]})
     return segment("berlin", {"city": {"is": "Berlin"}})
 
 
@@ -80,7 +89,7 @@ def test_a_filter_without_a_declared_exposure_is_restricted():
     assert [parse(rule).effective_exposure() for rule in TELLING[:4]] == [Exposure.PERSONAL] * 4  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("rule", TELLING + NESTED, ids=json.dumps)
+@pytest.mark.parametrize("rule", TELLING + NESTED + BY_TIME, ids=json.dumps)
 def test_a_viewer_cannot_count_customers_by_masked_data(rule):
     viewer, marketer = staff("Viewer"), staff("Marketer")
     for view in ("count", "details"):
@@ -95,7 +104,7 @@ def test_a_viewer_cannot_count_customers_by_masked_data(rule):
     assert (look.fitting, look.active, look.rows) == (0, 0, ())
 
 
-@pytest.mark.parametrize("rule", TELLING + NESTED, ids=json.dumps)
+@pytest.mark.parametrize("rule", TELLING + NESTED + BY_TIME, ids=json.dumps)
 def test_a_key_without_members_read_cannot_preview_or_save_a_rule_on_masked_data(rule, shop):
     without, reader = with_key("segments:read", "segments:write"), with_key("segments:read", "members:read")
 
@@ -114,6 +123,42 @@ def test_a_key_without_members_read_cannot_preview_or_save_a_rule_on_masked_data
     assert shop.rule == {"city": {"is": "Berlin"}}
     assert not Segment.objects.filter(slug="probe").exists()
     assert sent(reader, "post", "/api/v1/segments/preview/", {"rule": rule}).status_code == 200
+
+
+def test_a_key_without_members_read_does_not_ask_at_a_chosen_instant_who_has_a_birthday():
+    asked = {"rule": {"in_segment": {"is": "birthdays"}}, "at": "2026-03-31T06:00:00Z"}
+    refused, counted = (
+        sent(with_key("segments:read", *more), "post", "/api/v1/segments/preview/", asked)
+        for more in ((), ("members:read",))
+    )
+
+    assert (refused.status_code, counted.status_code) == (403, 200)
+    assert refused.json()["code"] == "asks_for_contact_data"
+
+
+def test_when_customers_enter_and_leave_tells_a_viewer_nobodys_birthday():
+    customers("c2,1990-05-04,2020-01-01", header="customer_id,birth_date,first_seen")
+    update.update_facts()
+    birthdays = Segment.objects.get(slug="birthdays")
+    segment("mixed", {"all": [{"in_segment": {"is": "birthdays"}}, {"first_seen": {"ever": True}}]})
+    explain = reverse("admin:customers_customer_explain", args=[Customer.objects.get(customer_id="c2").pk])
+    upcoming, file = (
+        reverse(f"admin:segments_segment_upcoming{more}", args=[birthdays.pk]) for more in ("", "_csv")
+    )
+
+    with time_machine.travel(datetime(2099, 5, 1, 12, tzinfo=UTC), tick=False):
+        viewer, marketer = staff("Viewer"), staff("Marketer")
+        for slug in ("birthdays", "mixed"):
+            hidden, shown = (
+                one.get(explain, {"segment": slug}).content.decode() for one in (viewer, marketer)
+            )
+            assert "Enters on 4 May" in shown
+            assert "4 May" not in hidden
+        hidden, shown = (one.get(upcoming).content.decode() for one in (viewer, marketer))
+        assert "4 May 2099" in shown
+        assert "4 May" not in hidden
+        assert "you may not see" in hidden
+        assert (viewer.get(file).status_code, marketer.get(file).status_code) == (403, 200)
 
 
 def test_the_api_rejects_the_same_rules_in_the_session_of_a_viewer():

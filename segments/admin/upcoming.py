@@ -14,7 +14,7 @@ from core.admin.permissions import READ_METHODS, require_permissions
 from core.db import time_limits
 from core.values.csv_injection import csv_text
 from customers.admin import contact_data
-from segments import insights
+from segments import disclosure, insights
 from segments.evaluation import counting
 from segments.evaluation.context import shop_zone
 from segments.evaluation.upcoming import UpcomingChange, find_upcoming
@@ -29,6 +29,7 @@ DAYS = (7, 30, 90)
 WEEK = DAYS[0]
 PAGE_SIZE = 50
 MAX_PAGE = 100_000
+HIDDEN = "When customers enter and leave would reveal contact data, which you may not see."
 ENTER_STYLE, LEAVE_STYLE = Style("#0284c7"), Style("#d97706", 1)
 
 
@@ -38,7 +39,8 @@ def upcoming_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespon
     segment = get_object_or_404(Segment, pk=pk)
     within = _chosen_days(request)
     context = admin_context(model_admin, request, "About to enter or leave", segment)
-    context |= {"tab": "upcoming", "within": within, "choices": DAYS, **_found(segment, within)}
+    found = _found(segment, within) if _may_list(request, segment) else {"problem": HIDDEN}
+    context |= {"tab": "upcoming", "within": within, "choices": DAYS, **found}
     changes = context.get("changes")
     if changes:
         days = _days_ahead(within)
@@ -66,6 +68,8 @@ def upcoming_csv_view(
 ) -> HttpResponse | StreamingHttpResponse:
     """Stream who enters and leaves within some days as CSV."""
     segment, within = get_object_or_404(Segment, pk=pk), _chosen_days(request)
+    if not _may_list(request, segment):
+        return HttpResponse(HIDDEN, status=403, content_type="text/plain; charset=utf-8")
     found = _found(segment, within)
     if "changes" not in found:
         message = found.get("problem") or "This took too long. Try again at a quieter time."
@@ -88,6 +92,16 @@ def ahead_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
         by_day = _counts_by_day(context["changes"])
         context["sizes"] = charts.size_chart(days, _sizes_ahead(segment.size, _days_ahead(WEEK)[1:], by_day))
     return TemplateResponse(request, "segments/admin/ahead.html", context)
+
+
+def _may_list(request: HttpRequest, segment: Segment) -> bool:
+    """Return whether the instants reveal no contact data to staff who may not see it."""
+    if contact_data.may_see(request) or not segment.is_dynamic:
+        return True
+    try:
+        return not disclosure.changes_reveal_contact_data(parse(segment.rule))
+    except RuleError:
+        return True  # the page shows the error
 
 
 def _found(segment: Segment, within: int) -> dict[str, Any]:

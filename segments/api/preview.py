@@ -163,7 +163,7 @@ class PreviewView(APIView):
         with rule_errors_by_path():
             rule = parse(given["rule"])
             references.check_references_of(rule)
-        check_disclosure(rule, request)
+        check_disclosure(rule, request, asks_rules="at" in given)
         with one_at_a_time(request, "preview"):
             try:
                 counted, detailed = counting.preview_rule(rule, MAX_SECONDS, given.get("at"))

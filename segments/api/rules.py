@@ -48,8 +48,11 @@ class AsksForContactData(APIException):
     default_code = "asks_for_contact_data"
 
 
-def check_disclosure(rule: Rule, request: Request) -> None:
-    """Raise AsksForContactData if the rule could reveal contact data that the client may not see."""
+def check_disclosure(rule: Rule, request: Request, *, asks_rules: bool = False) -> None:
+    """Raise AsksForContactData if the rule could reveal contact data that the client may not see.
+
+    For ``asks_rules`` see ``disclosure.check_exposure``.
+    """
     if isinstance(request.auth, ApiKey):
         sees_contact, lacks = "members:read" in request.auth.scopes, "this key lacks the scope members:read"
     else:
@@ -60,7 +63,7 @@ def check_disclosure(rule: Rule, request: Request) -> None:
     if sees_contact:
         return
     try:
-        disclosure.check_exposure(rule)
+        disclosure.check_exposure(rule, asks_rules=asks_rules)
     except RuleError as error:
         raise AsksForContactData({error.path: f"{error.message}: {lacks}"}) from None
 

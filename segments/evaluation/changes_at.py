@@ -1,7 +1,7 @@
 """When the answers about one customer change by themselves: the first later instant, if nothing more is recorded."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 from django.db import connection
 
 from core.db import dialect, execution
-from segments.rules import EvaluationContext, Group, Rule, placeholder_context
+from segments.rules import Condition, EvaluationContext, Group, Rule, placeholder_context
 from segments.rules.values import MAX_AHEAD
 
 from .borders import ANY_CUSTOMER, BITS, AnswersAtBorders, answers_at_borders
@@ -46,6 +46,20 @@ class AnswerTree:
             return tuple(getattr(self._question[0], "prevented_by", ()))
         changing = [part for part in self.parts if part.changes_at == self.changes_at]
         return tuple(dict.fromkeys(verb for part in changing for verb in part.prevented_by))
+
+    def reveals(self, shows: Callable[[Condition], bool]) -> bool:
+        """Return whether ``changes_at`` could reveal the value of a condition that is not shown.
+
+        It does not if another part changes at the same instant.
+        """
+        if not self.parts:
+            rule = self._question[0]
+            return isinstance(rule, Condition) and not shows(rule)
+        revealing = [part.reveals(shows) for part in self.parts]
+        return any(revealing) and all(
+            reveals or part.changes_at != self.changes_at
+            for part, reveals in zip(self.parts, revealing, strict=True)
+        )
 
     def questions(self) -> Iterator[Question]:
         """Yield the rules without parts."""

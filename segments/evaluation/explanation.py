@@ -79,7 +79,8 @@ def explain_each(
 ) -> list[Explanation | None]:
     """Explain the answers of several rules for one customer, with as few statements as possible.
 
-    If ``shows`` is false for a condition, its answer is returned without the customer's value and without its change.
+    If ``shows`` is false for a condition, its answer is returned without the customer's value, and changes that could
+    reveal the value are left out.
     ``segment_names`` are printed in place of the slugs of segments. ``with_changes`` also tells when answers change by
     themselves.
     """
@@ -149,7 +150,8 @@ def _explain_node(
 ) -> Explanation:
     place = next(places)
     met = bool(row[f"met_{place}"])
-    changes_at, verbs = (tree.changes_at, tree.prevented_by) if tree and tree.changes_at else (None, ())
+    tells = tree and tree.changes_at and not tree.reveals(shows)
+    changes_at, verbs = (tree.changes_at, tree.prevented_by) if tree and tells else (None, ())
     asked = rule.parts(context)
     # A segment that answers by its stored members now is asked by its rule later: then the tree has more parts.
     trees = tree.parts if tree and len(tree.parts) == len(asked) else [None] * len(asked)
