@@ -168,7 +168,7 @@ def _computed_days(request: Request, segment: Segment, first: date, last: date) 
         with one_at_a_time(request, "history"):
             computed = segment_history.compute_days_within([segment], first, last, COMPUTING_SECONDS)
     except time_limits.StatementTimeout:
-        run = runs.request_history(segment, first, last, datetime.now(UTC))
+        run = runs.request_history(segment, first, last, datetime.now(UTC), extend=True)
         message = f"This history is being computed: {run.percent} % is done. Request it again in a while."
         return Response(
             {"code": "computing", "message": message, "percent": run.percent},

@@ -23,7 +23,7 @@ from segments.models import HistoryDay, HistoryRun, HistorySeries, Segment
 from segments.rules import RuleError
 
 from .engine import DAY, DayCount, history_days
-from .segment_history import rule_of
+from .segment_history import MAX_DAYS, rule_of
 
 log = structlog.get_logger(__name__)
 
@@ -52,25 +52,43 @@ class LabelledRule:
 
 
 def request_history(
-    segment: Segment, first: date, last: date, at: datetime, trial: Sequence[LabelledRule] = ()
+    segment: Segment,
+    first: date,
+    last: date,
+    at: datetime,
+    trial: Sequence[LabelledRule] = (),
+    *,
+    extend: bool = False,
 ) -> HistoryRun:
     """Let a worker compute the history of a segment, or of its rule with other numbers. Raises RuleError.
 
-    An open run of the same kind is replaced if it asks for something else. The last day must have ended.
+    An open run of the same kind is replaced unless it computes these days of the same rules. With ``extend``, the days
+    of an open or stored history of the same rules are computed, too, so that no request takes away what another one
+    asked for. The last day must have ended.
     """
     labelled = trial or [LabelledRule("", rule_of(segment))]
     digests = [one.digest for one in expand_for_past([one.rule for one in labelled])]
     zone = shop_zone().key
-    wanted = first, last, zone, digests
+    wanted = zone, digests
     with transaction.atomic():
         Segment.objects.select_for_update(of=("self",)).get(pk=segment.pk)  # one request at a time
-        for run in HistoryRun.objects.filter(
-            segment=segment, is_trial=bool(trial), state__in=(State.WAITING, State.RUNNING)
-        ):
-            asked = [one.rule_digest for one in run.series.all()]
-            if (run.first_day, run.last_day, run.time_zone, asked) == wanted and not run.is_stopping:
+        open_or_stored = HistoryRun.objects.filter(
+            segment=segment, is_trial=bool(trial), state__in=(State.WAITING, State.RUNNING, State.DONE)
+        )
+        for run in open_or_stored.prefetch_related("series"):
+            is_same = (run.time_zone, [one.rule_digest for one in run.series.all()]) == wanted
+            if (
+                is_same
+                and run.is_open
+                and not run.is_stopping
+                and run.first_day <= first
+                and last <= run.last_day
+            ):
                 return run
-            cancel_run(run, at)
+            if is_same and extend:
+                first, last = _extended(first, last, run)
+            if run.is_open:
+                cancel_run(run, at)
         run = HistoryRun.objects.create(
             segment=segment,
             is_trial=bool(trial),
@@ -85,6 +103,12 @@ def request_history(
         )
         transaction.on_commit(wakeups.HISTORY.request, robust=True)
     return run
+
+
+def _extended(first: date, last: date, run: HistoryRun) -> tuple[date, date]:
+    """Return the first and the last day with those of a run, or as they are if these are too many days."""
+    earliest, latest = min(first, run.first_day), max(last, run.last_day)
+    return (earliest, latest) if (latest - earliest).days < MAX_DAYS else (first, last)
 
 
 def cancel_run(run: HistoryRun, at: datetime) -> None:

@@ -161,7 +161,11 @@ def test_the_same_request_is_computed_once_and_another_one_replaces_it(buyers) -
     run = runs.request_history(buyers, *DAYS, NOW)
     assert runs.request_history(buyers, *DAYS, NOW) == run
 
-    other = runs.request_history(buyers, date(2026, 3, 1), DAYS[1], NOW)
+    assert (
+        runs.request_history(buyers, date(2026, 3, 1), DAYS[1], NOW) == run
+    )  # its days are computed already
+
+    other = runs.request_history(buyers, date(2026, 2, 1), DAYS[1], NOW)
     run.refresh_from_db()
     assert run.state == "cancelled"
     tasks.compute_histories()
@@ -290,6 +294,25 @@ def test_the_api_returns_stored_days_and_lets_a_worker_compute_what_takes_long(
     found = caller.get(address)
     assert [one["day"] for one in found][::9] == ["2026-03-01", "2026-03-10"]
     assert [one["size"] for one in found] == [1, 2, 2, 2, 2, 2, 2, 1, 0, 0]
+
+
+def test_requests_of_other_days_do_not_replace_one_another(buyers, caller, monkeypatch) -> None:
+    monkeypatch.setattr(api_history, "COMPUTING_SECONDS", 0)
+    early, late = (
+        f"segments/buyers/history/?from={first}&to={last}&computed=true"
+        for first, last in (("2026-02-20", "2026-03-05"), ("2026-03-01", "2026-03-14"))
+    )
+    for address in (early, late, early):
+        caller.get(address, 202)
+    [waiting] = HistoryRun.objects.filter(state="waiting")
+    assert (waiting.first_day, waiting.last_day) == DAYS
+
+    tasks.compute_histories()
+
+    assert len(caller.get(early)) == len(caller.get(late)) == 14
+    caller.get(early.replace("2026-02-20", "2026-02-19"), 202)
+    tasks.compute_histories()
+    assert len(caller.get(late)) == 14  # what was stored is computed again with the earlier day
 
 
 @pytest.mark.parametrize(
