@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import DateTimeField
 from rest_framework.views import APIView
 
-from core.api import streaming
+from core.api import streaming, throttling
 from core.api.authentication import require_scope
 from core.api.errors import ACCESS_ERROR_RESPONSES, PAGE_ERROR_RESPONSES, ErrorSerializer
 from core.api.pagination import Cursor, KeysetPagination, parse_cursor, parse_page_size
@@ -47,6 +47,12 @@ class MemberPagination(KeysetPagination):
 class MemberListView(streaming.StreamingView, GenericAPIView):
     permission_classes = [CAN_READ_MEMBERS]
     pagination_class = MemberPagination
+
+    @property
+    def rate(self) -> str:
+        """Return the group of rate limits: an order by instants evaluates the rule for all members."""
+        return throttling.COSTLY if "order" in self.request.query_params else throttling.READING
+
     serializer_class = MemberSerializer
     queryset = Membership.objects.none()
 

@@ -57,6 +57,18 @@ def statuses(times: int, ask: Callable[[], Any]) -> list[int]:
 # -- How often
 
 
+def test_lists_that_are_ordered_by_an_evaluation_are_costly(rates, client: Client) -> None:
+    shop.segment("everybody", {"order_count": {"at_least": 0}})
+    rates(costly=1)
+    headers = bearer()
+
+    def ask(query: str) -> Any:
+        return client.get(f"{SEGMENTS}everybody/members/{query}", headers=headers)
+
+    assert statuses(2, lambda: ask("?order=changes_at")) == [200, 429]
+    assert statuses(2, lambda: ask("")) == [200, 200]
+
+
 def test_a_throttled_caller_learns_when_to_try_again(rates, clock, client: Client) -> None:
     rates(reading=3)
     one, other = bearer(), bearer()
