@@ -85,7 +85,8 @@ def page_by_leaving(
     last = Place.beside(shown[-1], forward=True) if shown else place
     if len(shown) < size:
         after = place.key if place and place.at == NEVER else 0
-        others = members.filter(customer_id__gt=after).exclude(customer_id__in=[one.key for one in leaving])
+        others = members.filter(customer_id__gt=after)
+        others = others.exclude(customer__one_of=[one.key for one in leaving])
         rest = list(others.order_by("customer_id")[: size - len(shown) + 1])
         is_more = len(rest) > size - len(shown)
         rest = rest[: size - len(shown)]

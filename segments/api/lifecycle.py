@@ -122,7 +122,7 @@ class LifecycleView(APIView):
         except InvalidStages as error:
             if error.place is None:
                 raise ValidationError(error.message) from None
-            raise ValidationError([{}] * error.place + [{"slug": error.message}]) from None
+            raise ValidationError([{}] * error.place + [{error.field: error.message}]) from None
         stored = stages.stored_stages()
         if isinstance(request.user, User):
             changed: list[Segment] = [stage.segment for stage in stored if stage.segment]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -14,11 +15,16 @@ from segments.templates import TEMPLATES
 
 
 class InvalidStages(ValueError):
-    """A list of stages is invalid. ``place`` is that of the wrong one, or None if the list itself is wrong."""
+    """A list of stages is invalid.
 
-    def __init__(self, message: str, place: int | None = None) -> None:
+    ``place`` is that of the wrong one, or None if the list itself is wrong. ``field`` is what is wrong of it.
+    """
+
+    def __init__(
+        self, message: str, place: int | None = None, field: Literal["slug", "band"] = "slug"
+    ) -> None:
         super().__init__(message)
-        self.message, self.place = message, place
+        self.message, self.place, self.field = message, place, field
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,14 @@ def replace_stages(entries: Sequence[StageEntry]) -> None:
     segments = {segment.slug: segment for segment in Segment.objects.filter(slug__in=slugs)}
     seen: set[str] = set()
     for place, entry in enumerate(entries):
-        for slug in filter(None, (entry.slug, entry.band)):
-            if slug not in segments:
-                raise InvalidStages(f"There is no segment {slug!r}.", place)
+        if entry.slug not in segments:
+            raise InvalidStages(f"There is no segment {entry.slug!r}.", place)
+        if entry.band and entry.band not in segments:
+            raise InvalidStages(f"There is no segment {entry.band!r}.", place, "band")
         if entry.slug in seen:
             raise InvalidStages(f"The segment {entry.slug!r} is in the list twice.", place)
         if entry.band == entry.slug:
-            raise InvalidStages("A stage cannot be shown beside itself.", place)
+            raise InvalidStages("A stage cannot be shown beside itself.", place, "band")
         seen.add(entry.slug)
     last = len(entries) + max((entry.shown or 0 for entry in entries), default=0)
     order = sorted(

@@ -31,4 +31,4 @@ class LifecycleStage(models.Model):
         ordering = ("asked_place",)
 
     def __str__(self) -> str:
-        return f"{self.segment_id} in place {self.asked_place}"
+        return f"in place {self.asked_place + 1}"

@@ -196,7 +196,8 @@ def test_the_api_replaces_the_stages(api: ApiClient) -> None:
         ([], [""]),
         ([{"slug": "lead"}, {"slug": "nobody"}], ["[1].slug"]),
         ([{"slug": "lead"}, {"slug": "lead"}], ["[1].slug"]),
-        ([{"slug": "lead", "band": "lead"}], ["[0].slug"]),
+        ([{"slug": "lead", "band": "lead"}], ["[0].band"]),
+        ([{"slug": "lead"}, {"slug": "lost", "band": "nobody"}], ["[1].band"]),
         ([{"slug": "lead", "size": 1}], ["[0].size"]),
         ([{"shown": 0, "slug": "lead"}], ["[0].shown"]),
     ],
@@ -212,7 +213,8 @@ def test_a_segment_that_is_a_stage_cannot_be_deleted(api: ApiClient) -> None:
     segment_store.install_templates()
     editing.set_up_lifecycle()
 
-    assert "lifecycle stage" in api.delete("segments/lapsed/", 409)["message"]
+    told = api.delete("segments/lapsed/", 409)["message"]
+    assert told == "lapsed cannot be deleted: it is used by the lifecycle stage in place 4."
     api.request("put", "lifecycle/", [{"slug": "lead"}])
     api.delete("segments/lapsed/")
     api.delete("segments/hero/")
