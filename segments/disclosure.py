@@ -22,6 +22,7 @@ NAMES_CONTACT_DATA: Final = "contains an e-mail address or a phone number, which
 ASKS_LATER: Final = (
     "asks at another instant for a segment whose rule asks about contact data, which you may not see"
 )
+TOLD_BY_CHANGES: Final = "would reveal contact data, which you may not see, by when customers enter and leave"
 
 
 def check_exposure(rule: Rule, *, asks_rules: bool = False) -> None:
@@ -37,6 +38,12 @@ def check_exposure(rule: Rule, *, asks_rules: bool = False) -> None:
         is_at_another_instant = asks_rules or bool(condition.span_ahead())
         if is_at_another_instant and _changes_reveal(expand_rule(condition, asks_rules=asks_rules)):
             raise RuleError(path, ASKS_LATER)
+
+
+def check_changes(rule: Rule) -> None:
+    """Raise RuleError if the sizes at many instants could reveal contact data."""
+    if changes_reveal_contact_data(rule):
+        raise RuleError("rule", TOLD_BY_CHANGES)
 
 
 def changes_reveal_contact_data(rule: Rule) -> bool:

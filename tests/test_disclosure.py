@@ -15,7 +15,7 @@ from django.urls import reverse
 from core.api import keys
 from customers.facts import update
 from customers.models import Customer
-from segments.models import Segment
+from segments.models import HistoryRun, Segment
 from segments.rules import Condition, Exposure, parse, registry
 
 from .support.shop import customers, event_with, segment
@@ -159,6 +159,34 @@ def test_when_customers_enter_and_leave_tells_a_viewer_nobodys_birthday():
         assert "4 May" not in hidden
         assert "you may not see" in hidden
         assert (viewer.get(file).status_code, marketer.get(file).status_code) == (403, 200)
+
+
+def test_a_past_that_tells_birthdays_needs_the_scope_of_contact_data():
+    segment("mixed", {"all": [{"in_segment": {"is": "birthdays"}}, {"first_seen": {"ever": True}}]})
+    writer, reader = with_key("segments:read", "segments:write"), with_key("segments:read", "members:read")
+    assert sent(writer, "put", "/api/v1/lifecycle/", [{"slug": "mixed"}]).status_code == 200
+
+    for address in (
+        "/api/v1/segments/mixed/history/?computed=true&to=2026-03-01",
+        "/api/v1/lifecycle/flow/?from=2026-03-01&to=2026-03-02",
+    ):
+        refused = writer.get(address)
+        assert refused.status_code == 403
+        assert refused.json()["code"] == "asks_for_contact_data"
+        assert reader.get(address).status_code == 200
+    assert writer.get("/api/v1/segments/berlin/history/?computed=true&to=2026-03-01").status_code == 200
+
+
+def test_staff_who_may_not_see_contact_data_compute_no_past_that_tells_it():
+    soon = segment("soon", {"birthday": {"within_next": "7d"}})
+    editor, marketer = staff("Viewer", "change_segment"), staff("Marketer")
+    for view, fields in (("compute", {"years": "1"}), ("compare", {"number": "0", "value": "2"})):
+        address = reverse(f"admin:segments_segment_history_{view}", args=[soon.pk])
+        editor.post(address, fields)
+        assert not HistoryRun.objects.exists()
+        marketer.post(address, fields)
+        assert HistoryRun.objects.exists()
+        HistoryRun.objects.all().delete()
 
 
 def test_the_api_rejects_the_same_rules_in_the_session_of_a_viewer():

@@ -15,7 +15,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from core.admin import audit_log
 from core.admin.charts import Chart, Series, Style
 from core.admin.permissions import READ_METHODS, WRITE_METHODS, require_permissions
-from segments import insights
+from customers.admin import contact_data
+from segments import disclosure, insights
 from segments.history import rule_numbers, runs, segment_history
 from segments.history.rule_numbers import MAX_VALUES, RuleNumber
 from segments.models import HistoryDay, HistoryRun, Segment
@@ -102,6 +103,8 @@ def compute_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
         years = form.cleaned_data["years"]
         first, last = _days(years)
         try:
+            if segment.is_dynamic and not contact_data.may_see(request):
+                disclosure.check_changes(parse(segment.rule))
             runs.request_history(segment, first, last, timezone.now())
             audit_log.log_changes(request, [segment], f"Requested the history of {years} years.")
         except RuleError as error:
@@ -126,6 +129,9 @@ def compare_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
             runs.LabelledRule(label, rule_numbers.with_number(segment.rule, number.path, value))
             for label, value in zip(labels, values, strict=True)
         ]
+        if not contact_data.may_see(request):
+            for one in compared:
+                disclosure.check_exposure(parse(one.rule), asks_rules=True)
         runs.request_history(segment, *_days(1), timezone.now(), compared)
     except (ValueError, RuleError) as error:
         messages.error(request, f"These numbers cannot be compared: {error}.")

@@ -1,5 +1,6 @@
 """The history of a segment: size, entered and left, day by day, from the change log or computed from records."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any
@@ -19,9 +20,10 @@ from segments.evaluation.context import shop_zone
 from segments.history import runs, segment_history
 from segments.history.engine import DAY, DayCount
 from segments.models import Segment
-from segments.rules import RuleError
+from segments.rules import RuleError, parse
 
 from .preview import one_at_a_time
+from .rules import check_changes_disclosure
 from .segments import CAN_READ_SEGMENTS, SEGMENT_NOT_FOUND, get_segment
 
 MAX_DAYS = 3_660
@@ -123,7 +125,8 @@ class HistoryView(APIView):
         The list contains every day, the oldest first, up to ten years. Before the first refresh it is empty.
 
         With `computed=true`, each day is that of the present rule and of today's records, as at the end of the day in
-        the shop's time zone, for up to three years. `entered` and `left` compare the ends of two days. Contact data,
+        the shop's time zone, for up to three years. The history of a rule that tells contact data by time, such as
+        birthdays, also needs the scope `members:read`. `entered` and `left` compare the ends of two days. Contact data,
         consent, attributes and fixed lists count on every day as they are today.
         """
         segment, now = get_segment(slug), datetime.now(UTC)
@@ -135,6 +138,9 @@ class HistoryView(APIView):
             last = min(last, today - DAY)
             if last < segment_history.EARLIEST:
                 raise ValidationError({"to": EARLIER})
+            if segment.is_dynamic:
+                with suppress(RuleError):  # told below
+                    check_changes_disclosure(parse(segment.rule), request)
             first = first or max(last - (DEFAULT_DAYS - 1) * DAY, segment_history.EARLIEST)
             return _computed_days(request, segment, first, last)
         count = min((today - first).days + 1, MAX_DAYS) if first else MAX_DAYS

@@ -1,5 +1,6 @@
 """The stages of the lifecycle, and who went from which to which."""
 
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
@@ -23,11 +24,12 @@ from segments.lifecycle import editing
 from segments.lifecycle.editing import InvalidStages, StageEntry
 from segments.lifecycle.flow import FIRST_DAY, LAST_DAY, Flow, compute_flow
 from segments.models import Segment
-from segments.rules import RuleError
+from segments.rules import RuleError, parse
 from segments.stages import MAX_STAGES, Stage
 
 from .fields import SlugField
 from .preview import one_at_a_time
+from .rules import check_changes_disclosure
 from .segments import CAN_EDIT_SEGMENTS, CAN_READ_SEGMENTS, INVALID_REQUEST
 
 MAX_SECONDS = 30.0
@@ -234,6 +236,9 @@ class FlowView(APIView):
         asked = FlowDaysSerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
         shown = stages.lifecycle_stages()
+        with suppress(RuleError):  # told below
+            for stage in shown:
+                check_changes_disclosure(parse(stage.rule), request)
         with one_at_a_time(request, "flow"):
             try:
                 flow = compute_flow(

@@ -1,7 +1,8 @@
 """Rules in requests and responses: fields, their OpenAPI description, and errors by path."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError as Refused
@@ -53,6 +54,15 @@ def check_disclosure(rule: Rule, request: Request, *, asks_rules: bool = False) 
 
     For ``asks_rules`` see ``disclosure.check_exposure``.
     """
+    _check(partial(disclosure.check_exposure, rule, asks_rules=asks_rules), request)
+
+
+def check_changes_disclosure(rule: Rule, request: Request) -> None:
+    """Raise AsksForContactData if sizes at many instants could reveal contact data that the client may not see."""
+    _check(partial(disclosure.check_changes, rule), request)
+
+
+def _check(check: Callable[[], None], request: Request) -> None:
     if isinstance(request.auth, ApiKey):
         sees_contact, lacks = "members:read" in request.auth.scopes, "this key lacks the scope members:read"
     else:
@@ -63,7 +73,7 @@ def check_disclosure(rule: Rule, request: Request, *, asks_rules: bool = False) 
     if sees_contact:
         return
     try:
-        disclosure.check_exposure(rule, asks_rules=asks_rules)
+        check()
     except RuleError as error:
         raise AsksForContactData({error.path: f"{error.message}: {lacks}"}) from None
 
