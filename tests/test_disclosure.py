@@ -15,6 +15,8 @@ from django.urls import reverse
 from core.api import keys
 from customers.facts import update
 from customers.models import Customer
+from segments.lifecycle import editing
+from segments.lifecycle.editing import StageEntry
 from segments.models import HistoryRun, Segment
 from segments.rules import Condition, Exposure, parse, registry
 
@@ -187,6 +189,26 @@ def test_staff_who_may_not_see_contact_data_compute_no_past_that_tells_it():
         marketer.post(address, fields)
         assert HistoryRun.objects.exists()
         HistoryRun.objects.all().delete()
+
+
+def test_a_flow_lists_nobody_to_a_viewer_if_a_stage_tells_birthdays():
+    customers("c2,1990-05-04,2020-01-01", header="customer_id,birth_date,first_seen")
+    update.update_facts()
+    segment("mixed", {"all": [{"in_segment": {"is": "birthdays"}}, {"first_seen": {"ever": True}}]})
+    panel, people = (reverse(f"admin:segments_segment_flow_{name}") for name in ("panel", "people"))
+    days = {"since": "2026-05-01", "until": "2026-05-04"}
+    cell = days | {"source": "-", "target": "mixed"}
+
+    with time_machine.travel(datetime(2026, 6, 1, 12, tzinfo=UTC), tick=False):
+        viewer, marketer = staff("Viewer"), staff("Marketer")
+        for slug, expected in (("mixed", [403, 200]), ("berlin", [200, 200])):
+            editing.replace_stages([StageEntry(slug)])
+            shows_links = [
+                "flow/people/" in one.get(panel, days).content.decode() for one in (viewer, marketer)
+            ]
+            assert shows_links == [status == 200 for status in expected]
+            cell["target"] = slug if slug == "mixed" else "-"
+            assert [one.get(people, cell).status_code for one in (viewer, marketer)] == expected
 
 
 def test_the_api_rejects_the_same_rules_in_the_session_of_a_viewer():

@@ -25,6 +25,7 @@ from segments.rules import RuleError, parse
 
 from .access import CHANGE_SEGMENT, VIEW_SEGMENT
 from .page_context import admin_context
+from .texts import count_text
 
 YEARS: Final = (1, 2, 3)
 YEAR: Final = timedelta(days=365)
@@ -106,7 +107,9 @@ def compute_view(model_admin: Any, request: HttpRequest, pk: int) -> HttpRespons
             if segment.is_dynamic and not contact_data.may_see(request):
                 disclosure.check_changes(parse(segment.rule))
             runs.request_history(segment, first, last, timezone.now())
-            audit_log.log_changes(request, [segment], f"Requested the history of {years} years.")
+            audit_log.log_changes(
+                request, [segment], f"Requested the history of {count_text(years, 'year')}."
+            )
         except RuleError as error:
             messages.error(request, str(error))
     return redirect("admin:segments_segment_over_time", segment.pk)

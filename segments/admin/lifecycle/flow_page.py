@@ -18,13 +18,13 @@ from core.admin.day_field import DayField
 from core.admin.permissions import READ_METHODS, require_permissions
 from core.shop import shop
 from segments import stages
-from segments.admin.access import VIEW_CUSTOMER, VIEW_SEGMENT
+from segments.admin.access import VIEW_SEGMENT
 from segments.lifecycle import kept_flows
 from segments.lifecycle.flow import Flow
 from segments.lifecycle.kept_flows import FlowUnavailable
 from segments.stages import NO_STAGE, Stage
 
-from .page_context import lifecycle_context
+from .page_context import lifecycle_context, may_list
 
 NEW, OUTSIDE = "New, or in no stage", "In no stage"
 
@@ -122,7 +122,7 @@ def flow_panel(model_admin: Any, request: HttpRequest) -> HttpResponse:
         if found == "waiting":
             context["is_waiting"] = True
         else:
-            links = bool(found.key) and request.user.has_perm(VIEW_CUSTOMER)
+            links = bool(found.key) and may_list(request, asked)
             context |= _flow_context(stages.in_shown_order(asked), found.flow, days, links=links)
             context["computed_at"] = found.computed_at
     return TemplateResponse(request, "segments/admin/lifecycle/flow_panel.html", context)

@@ -23,7 +23,7 @@ from segments.stages import NO_STAGE, Stage
 
 from .customer_rows import NameForm, make_of, rows_page
 from .flow_page import requested_days, stage_name
-from .page_context import lifecycle_context
+from .page_context import lifecycle_context, may_list
 
 
 class CellForm(forms.Form):
@@ -40,6 +40,8 @@ def flow_people_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase
     if request.method not in READ_METHODS and not may_make:
         raise PermissionDenied
     days, asked = requested_days(request), stages.lifecycle_stages()
+    if not may_list(request, asked):
+        raise PermissionDenied
     source, target = _cell(request, asked)
     keys = None
     try:
