@@ -45,6 +45,7 @@ from .touched_customers import touch_selected
 UPDATE_BATCH_SIZE: Final = 20_000  # customers in one transaction
 MIN_UPDATE_BATCH_SIZE: Final = 300  # while statements time out
 FEW_CUSTOMERS: Final = 500  # for so few, the planner chooses look-ups by itself, and each statement counts
+UPDATES_PER_SECOND: Final = 2_000  # queued rows, on a slow machine
 Result = TypeVar("Result")
 _ALONE: Final = (totals.PARTS.start,)  # the row to write if all parts are locked
 
@@ -76,6 +77,16 @@ def update_facts(
         # at the latest instant, so the end is an update of all parts at once.
         queued = _count_queued(instant()) if shares else 0
     return updated
+
+
+def update_facts_within(seconds: float, at: datetime) -> None:
+    """Bring the facts in line as ``update_facts`` does, for a request that waits.
+
+    Raises StatementTimeout, and updates nothing, if more is queued than is usually updated in this time.
+    """
+    if _count_queued(at) > seconds * UPDATES_PER_SECOND:
+        raise time_limits.StatementTimeout
+    update_facts(at)
 
 
 def _update_alone(instant: Callable[[], datetime], batch: time_limits.AdaptiveBatch) -> Iterator[int]:

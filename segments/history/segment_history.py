@@ -34,7 +34,7 @@ def compute_days_within(
 ) -> list[tuple[date, list[DayCount]]]:
     """Return the days of segments. Raises RuleError, and StatementTimeout after some seconds."""
     rules = expand_for_past([rule_of(segment) for segment in segments])
-    update.update_facts(datetime.now(UTC))
+    update.update_facts_within(seconds, datetime.now(UTC))
     until = time.monotonic() + seconds
     computed = []
     with time_limits.time_limit(seconds):

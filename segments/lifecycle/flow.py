@@ -103,7 +103,11 @@ def compute_flow_with_customers(
 def _evaluated(stages: Sequence[Stage], since: date, until: date, seconds: float | None) -> Iterator[None]:
     """Fill the temporary tables, and keep the snapshot of the database for the block."""
     ends = end_of_day(since, shop_zone()), end_of_day(until, shop_zone())
-    update.update_facts(min(ends[1], datetime.now(UTC)))
+    at = min(ends[1], datetime.now(UTC))
+    if seconds is None:
+        update.update_facts(at)
+    else:
+        update.update_facts_within(seconds, at)
     expanded = [one.rule for one in expand_for_past(stage.rule for stage in stages)]
     with transactions.snapshot() if seconds is None else time_limits.time_limit(seconds):
         only = _facts_read(expanded, ends[0])

@@ -10,6 +10,7 @@ from django.core.management import CommandError
 from django.test import Client, override_settings
 from django.urls import reverse
 
+from customers.facts import update
 from customers.models import Customer
 from segments import segment_store, tasks
 from segments.api import history as api_history
@@ -294,6 +295,17 @@ def test_the_api_returns_stored_days_and_lets_a_worker_compute_what_takes_long(
     found = caller.get(address)
     assert [one["day"] for one in found][::9] == ["2026-03-01", "2026-03-10"]
     assert [one["size"] for one in found] == [1, 2, 2, 2, 2, 2, 2, 1, 0, 0]
+
+
+def test_a_worker_updates_the_facts_of_many_records(buyers, caller, monkeypatch) -> None:
+    monkeypatch.setattr(update, "UPDATES_PER_SECOND", 0)
+    shop.orders("o4,c4,2026-03-01,10", update_facts=False)
+    address = "segments/buyers/history/?from=2026-03-01&to=2026-03-01&computed=true"
+
+    caller.get(address, 202)
+    tasks.compute_histories()
+
+    assert [one["size"] for one in caller.get(address)] == [2]
 
 
 def test_requests_of_other_days_do_not_replace_one_another(buyers, caller, monkeypatch) -> None:
