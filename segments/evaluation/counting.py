@@ -27,7 +27,7 @@ from segments.models import Refresh
 from segments.rules import EvaluationContext, PopulationStatistics, Rule, parse
 from segments.rules.groups import conditions_by_path
 
-from .context import context_at, context_from_records, current_instant, shop_zone
+from .context import context_at, context_from_records, shop_zone
 from .expansion import expand_rules
 from .matching import customers_matching, existing_customers
 
@@ -132,7 +132,7 @@ def stored_context() -> EvaluationContext:
     updated_until = update.facts_updated_until()
     if updated_until is None:
         return context_at()
-    now = current_instant(datetime.now(UTC))
+    now = max(datetime.now(UTC), updated_until)
     statistics = Refresh.objects.exclude(statistics={}).values_list("statistics", flat=True).first()
     at = updated_until if update.has_records_due(now) else now
     return EvaluationContext(at, shop_zone(), "facts", PopulationStatistics(statistics or {}))

@@ -386,5 +386,5 @@ def test_the_page_and_its_panels_need_few_queries(
     with django_assert_max_num_queries(25):
         home(anna)
     for name in PANELS:
-        with django_assert_max_num_queries(20):
+        with django_assert_max_num_queries(22):  # on PostgreSQL, each time limit takes four
             panel(anna, name)
