@@ -229,7 +229,7 @@ def _history_chart(
         Series("Computed", dashed, COMPUTED),
         Series("Members", [logged.get(day) for day in days], LOGGED),
     ]
-    legend = [("computed by the rule of now, from today's records", COMPUTED), ("members, as stored", LOGGED)]
+    legend = [("computed by the present rule from today's records", COMPUTED), ("members, as stored", LOGGED)]
     shown = [
         (one, words)
         for one, words in zip(series, legend, strict=True)

@@ -111,4 +111,4 @@ def _sentence(condition: Any) -> str:
 
 def labels(values: Sequence[Any], present: Any) -> list[str]:
     """Return the labels of lines."""
-    return [value_words(value) + (" (the rule of now)" if value == present else "") for value in values]
+    return [value_words(value) + (" (present rule)" if value == present else "") for value in values]

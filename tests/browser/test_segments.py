@@ -117,7 +117,7 @@ def test_a_new_segment_shows_its_last_year(
     with worker(shop.environment, tmp_path / "worker.log"):
         chart = page.locator(".chart-box svg").first
         expect(chart).to_be_visible(timeout=60_000)
-        expect(page.get_by_text("computed by the rule of now, from today's records")).to_be_visible()
+        expect(page.get_by_text("computed by the present rule from today's records")).to_be_visible()
         page.locator("summary", has_text="Show as a table").first.click()
         expect(page.locator("td[data-label='Computed']").filter(has_not_text="–")).to_have_count(365)
 

@@ -405,7 +405,7 @@ def test_a_number_is_tried_against_the_past_before_it_is_saved(admin_client) -> 
     assert "In place of 60 days in “was last active longer than 60 days ago”:" in page
     press(admin_client, lost, "compare", value=["90d", "60", " 90d "])
     [run] = HistoryRun.objects.all()
-    assert [one.label for one in run.series.all()] == ["90 days", "60 days (the rule of now)"]
+    assert [one.label for one in run.series.all()] == ["90 days", "60 days (present rule)"]
     tasks.compute_histories()
 
     page = text_of(admin_client, lost)

@@ -1,4 +1,4 @@
-"""Lists of customers, given by their keys, and what staff make of them."""
+"""Lists of customers, given by their keys, and the segments that staff create from them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -62,30 +62,31 @@ def _facts(customer: Customer) -> dict[str, Any]:
     }
 
 
-def make_of(
+def create_from_form(
     request: HttpRequest,
     form: NameForm,
     keys: Sequence[int],
     source: str,
     present_rule: dict[str, Any] | None = None,
 ) -> HttpResponseBase | None:
-    """Make of the customers what the pressed button says. Return None, with an error of the form, if it cannot be.
+    """Create a fixed list of the customers and, if its button was pressed, a segment. Return a redirect.
 
-    ``source`` is where they come from, in words. A segment contains those of them whom ``present_rule`` matches.
+    Return None, with an error of the form, if there are too many customers. ``source`` says in words where they come
+    from. The segment contains those of the list whom ``present_rule`` matches.
     """
     if len(keys) > MAX_SELECTED:
         form.add_error(None, f"These are more than {MAX_SELECTED:,} people. Choose fewer days.")
         return None
-    name, wish = form.cleaned_data["name"].strip(), request.POST.get("do")
+    name, action = form.cleaned_data["name"].strip(), request.POST.get("do")
     with transaction.atomic():
         listed = segment_store.create_fixed_list(
             free_slug("from-lifecycle"), name, keys, datetime.now(UTC), description=f"{source}."
         )
         audit_log.log_additions(request, [listed], f"{source}: {count_text(listed.size, 'customer')}.")
-        if wish == "segment" and present_rule:
+        if action == "segment" and present_rule:
             return redirect("admin:segments_segment_change", _make_segment(request, listed, present_rule).pk)
     messages.success(request, f"{listed.name} was created with {count_text(listed.size, 'member')}.")
-    if wish == "campaign":
+    if action == "campaign":
         inviting = [link.address for link in tabs.tab_links(request, listed) if link.invitation]
         if inviting:
             return redirect(inviting[0])

@@ -21,7 +21,7 @@ from segments.lifecycle.kept_flows import FlowUnavailable
 from segments.models import SLUG_LENGTH
 from segments.stages import NO_STAGE, Stage
 
-from .customer_rows import NameForm, make_of, rows_page
+from .customer_rows import NameForm, create_from_form, rows_page
 from .flow_page import requested_days, stage_name
 from .page_context import lifecycle_context, may_list
 
@@ -63,9 +63,9 @@ def flow_people_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase
     )
     present_rule = _present_rule(asked, target)
     if form.is_valid():
-        made = make_of(request, form, keys, f"{title}, {days.words}", present_rule)
-        if made is not None:
-            return made
+        created = create_from_form(request, form, keys, f"{title}, {days.words}", present_rule)
+        if created is not None:
+            return created
     context = lifecycle_context(model_admin, request, "flow", title) | rows_page(request, keys)
     context |= {
         "words": days.words,

@@ -24,7 +24,7 @@ from segments.lifecycle import retention
 from segments.lifecycle.retention import Cohort, Question
 from segments.models import Segment
 
-from .customer_rows import NameForm, make_of, rows_page
+from .customer_rows import NameForm, create_from_form, rows_page
 from .page_context import lifecycle_context
 
 MONTHS: Final = 12
@@ -141,9 +141,9 @@ def retention_people_view(model_admin: Any, request: HttpRequest) -> HttpRespons
     form = NameForm(request.POST if request.method == "POST" else None, initial={"name": title[:180]})
     present_rule = {"in_segment": {"is": question.segment.slug}} if question.segment else None
     if form.is_valid():
-        made = make_of(request, form, keys, title, present_rule)
-        if made is not None:
-            return made
+        created = create_from_form(request, form, keys, title, present_rule)
+        if created is not None:
+            return created
     context |= rows_page(request, keys)
     context |= {
         "form": form,
