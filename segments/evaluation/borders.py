@@ -8,8 +8,6 @@ joins the customers with their borders, and the instant of the evaluation contex
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
-from operator import add
 from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet
@@ -90,7 +88,7 @@ def answers_at_borders(
         )
         for place, ((rule, span), mask) in enumerate(zip(asked, sources, strict=True))
     ]
-    columns = [reduce(add, bits[start : start + BITS]) for start in range(0, len(bits), BITS)]
+    columns = [_sum(bits[start : start + BITS]) for start in range(0, len(bits), BITS)]
     # Django does not know the table of the WITH clause.
     rows = existing_customers(context).extra(
         tables=["borders"], where=["borders.customer_id = customers_customer.id"]
@@ -104,6 +102,12 @@ def answers_at_borders(
     borders = _borders(list(queries.values()), context)
     sql = compose("WITH borders AS ({borders}) {answers}", borders=borders, answers=answers)
     return AnswersAtBorders(sql, [mask | _START for mask in sources], bool(queries))
+
+
+def _sum(bits: Sequence[Any]) -> Any:
+    """Add in pairs: SQLite parses parentheses within one another only up to a depth."""
+    middle = len(bits) // 2
+    return _sum(bits[:middle]) + _sum(bits[middle:]) if middle else bits[0]
 
 
 def _is_concerned(mask: int) -> Q:

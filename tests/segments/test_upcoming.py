@@ -16,8 +16,11 @@ from django.urls import reverse
 
 from customers.models import Customer
 from segments import segment_store
+from segments.evaluation.context import context_at
+from segments.evaluation.explanation import explain_each
 from segments.models import Segment
 from segments.refresh.engine import refresh_all
+from segments.rules import parse
 from tests.support import shop
 from tests.support.api_client import ApiClient
 from tests.support.shop import NOON, days
@@ -139,6 +142,30 @@ def test_a_customer_with_many_records_changes_when_the_decisive_one_is_old_enoug
 
     # 9 events are left when the tenth from the end is 30 days old.
     assert told.endswith("changes at 2026-04-11T15:00:00.000000+00:00")
+
+
+@pytest.mark.usefixtures("buyers")
+def test_answers_of_many_rules_about_one_customer_are_found_at_once() -> None:
+    rules = [
+        {
+            "none": [
+                {
+                    "any": [
+                        {"viewed": {"during": {"within_last": f"{span}h"}, "product": {"sku": {"is": "s1"}}}}
+                    ]
+                }
+            ]
+        }
+        for span in range(1, 61)
+    ]
+    with time_machine.travel(NOON, tick=False):
+        customer = Customer.objects.get(customer_id="c2")
+        explained = explain_each([parse(rule) for rule in [*rules, RECENT]], customer, context_at(NOON))
+
+    assert [tree.met for tree in explained if tree] == [True] * 61
+    assert [str(tree.changes_at) for tree in explained if tree and tree.changes_at] == [
+        "2026-03-22 09:30:00+00:00"
+    ]
 
 
 # -- The API
