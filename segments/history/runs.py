@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F
 
 from core.db import leases
@@ -181,6 +181,8 @@ def _execute(run: HistoryRun) -> dict[str, Any]:
         return {"state": State.CANCELLED}
     except RuleError as error:
         return {"state": State.FAILED, "error": str(error)}
+    except OperationalError:
+        raise  # a deadlock or a lost connection: when the lease has ended, another attempt goes on
     except Exception as error:  # staff must see that it failed, and can start it again
         log.exception("history_failed", history_run=run.pk)
         return {"state": State.FAILED, "error": f"{type(error).__name__}: {error}"}
