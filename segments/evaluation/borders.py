@@ -21,7 +21,7 @@ from customers.models import Customer
 from segments.rules import EvaluationContext, LateParam, Rule
 from segments.rules.late_params import LateInstant
 
-from .matching import existing_customers
+from .matching import existing_customers, sum_in_pairs
 
 BITS: Final = 60
 """How many rules have their answers in one column of bits, a signed 64-bit integer."""
@@ -88,7 +88,7 @@ def answers_at_borders(
         )
         for place, ((rule, span), mask) in enumerate(zip(asked, sources, strict=True))
     ]
-    columns = [_sum(bits[start : start + BITS]) for start in range(0, len(bits), BITS)]
+    columns = [sum_in_pairs(bits[start : start + BITS]) for start in range(0, len(bits), BITS)]
     # Django does not know the table of the WITH clause.
     rows = existing_customers(context).extra(
         tables=["borders"], where=["borders.customer_id = customers_customer.id"]
@@ -102,12 +102,6 @@ def answers_at_borders(
     borders = _borders(list(queries.values()), context)
     sql = compose("WITH borders AS ({borders}) {answers}", borders=borders, answers=answers)
     return AnswersAtBorders(sql, [mask | _START for mask in sources], bool(queries))
-
-
-def _sum(bits: Sequence[Any]) -> Any:
-    """Add in pairs: SQLite parses parentheses within one another only up to a depth."""
-    middle = len(bits) // 2
-    return _sum(bits[:middle]) + _sum(bits[middle:]) if middle else bits[0]
 
 
 def _is_concerned(mask: int) -> Q:

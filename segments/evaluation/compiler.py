@@ -7,9 +7,8 @@ compiled once, and its instant, statistics and customer are filled in for each e
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import islice
-from operator import add
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,7 +27,7 @@ from segments.rules.time_changes import first_seen_in_window
 
 from .context import shop_zone
 from .expansion import ExpandedRule
-from .matching import existing_customers
+from .matching import existing_customers, sum_in_pairs
 
 MAX_RULES_PER_STATEMENT = 60  # each is one bit of a signed 64-bit integer
 MAX_CACHED_RULE_SETS = 100
@@ -111,14 +110,14 @@ class CompiledRules:
         statement = self._statements.get((context.facts, scope))
         if statement is None:
             placeholder = placeholder_context(self.zone, context.facts)
-            bits = (
+            bits = [
                 Case(
                     When(rule.q(placeholder), then=Value(1 << place)), default=Value(0), output_field=_INTEGER
                 )
                 for place, rule in enumerate(self.rules)
-            )
+            ]
             customers = restrict(existing_customers(placeholder))
-            answers = customers.values_list("pk", reduce(add, bits), CustomerQuerySet.known_number())
+            answers = customers.values_list("pk", sum_in_pairs(bits), CustomerQuerySet.known_number())
             statement = CompiledStatement(_compile(answers), (placeholder,))
             self._statements[context.facts, scope] = statement
         return statement

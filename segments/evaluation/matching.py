@@ -1,6 +1,7 @@
 """The customers that a rule matches in an evaluation context. Nothing is written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -23,3 +24,9 @@ def existing_customers(context: EvaluationContext) -> QuerySet[Customer]:
 def public_ids(customers: QuerySet[Customer]) -> Iterable[str]:
     """Return the customers' public ids in their order."""
     return customers.order_by("customer_id").values_list("customer_id", flat=True)
+
+
+def sum_in_pairs(numbers: Sequence[Any]) -> Any:
+    """Return the sum of expressions. SQLite parses parentheses within one another only up to a depth."""
+    middle = len(numbers) // 2
+    return sum_in_pairs(numbers[:middle]) + sum_in_pairs(numbers[middle:]) if middle else numbers[0]
