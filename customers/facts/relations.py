@@ -58,20 +58,23 @@ def prepare_relation(
     stored_at = stored_at or facts_updated_until()
     until = dialect.datetime_param(at)
     # Also of an instant in the past: the rows of a part may have been updated before the others.
-    due = f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= {{until}}"
+    due = compose(f"SELECT customer_id FROM {UPCOMING_TABLE} WHERE due_at <= {{until}}", until=until)
+    is_past = stored_at is not None and at < stored_at
+    newer = compose("newest_at > {until}" if is_past else "1 = 0", until=until)
     others = compose(
-        f"SELECT customer_id FROM {FACTS_TABLE} WHERE newest_at > {{until}} UNION {due}"
-        if stored_at is not None and at < stored_at
-        else due,
-        until=until,
+        f"SELECT customer_id FROM {FACTS_TABLE} WHERE {{newer}} UNION {{due}}", newer=newer, due=due
     )
     if not execution.fetch_all(others + Sql(" LIMIT 1")):
         return "facts"
     create_selection_table()
     execution.execute(Sql("INSERT INTO facts_selected (customer_id) ") + others)
+    # Not those outside of the selection: PostgreSQL reads a large set anew for each row.
     _copy_facts(
         compose(
-            "customer_id NOT IN ({selected}) AND first_seen_at <= {until}", selected=SELECTED, until=until
+            "({newer}) IS NOT TRUE AND customer_id NOT IN ({due}) AND first_seen_at <= {until}",
+            newer=newer,
+            due=due,
+            until=until,
         )
     )
     _fill_as_of(SELECTED, at, only)
